@@ -172,7 +172,7 @@ def of_either(api: object, token_info: TokenInfo | None, *, allow_bearer: bool, 
     if isinstance(api, DPoPVerifier):
         return Authorizer.of_verifier(api, token_info, allow_bearer=allow_bearer, trusted_proxies=trusted_proxies)
     if not isinstance(api, ResourceServer):
-        raise UsageError("server", "must be a ResourceServer, or a DPoPVerifier and token_info be given")
+        raise UsageError("server", "must be a ResourceServer, or a DPoPVerifier with token_info")
     if token_info is not None or allow_bearer:
-        raise UsageError("server", "checks tokens itself: token_info and allow_bearer are for a verifier")
+        raise UsageError("server", "checks tokens itself: token_info and allow_bearer need a verifier")
     return Authorizer.of_server(api, trusted_proxies=trusted_proxies, requirements={})

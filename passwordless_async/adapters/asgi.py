@@ -112,7 +112,7 @@ class DPoPASGIMiddleware:
         if server is not None:
             parts_of(server)
             if verifier is not None:
-                raise UsageError("server", "checks proofs itself: give it or a verifier, not both")
+                raise UsageError("server", "checks proofs itself: pass it or a verifier, not both")
         api: Any = server or verifier
         self._authorizer = of_either(api, token_info, allow_bearer=allow_bearer, trusted_proxies=trusted_proxies)
         checked_exempt(exempt)

@@ -66,13 +66,13 @@ class ClientAuth(Protocol):
         Args:
             client_id: The application's identifier.
             issuer: The tenant's issuer.
-            body: How the body is encoded: a form at the OAuth endpoints, JSON at Auth0's own.
+            body: The encoding of the body: a form at the OAuth endpoints, JSON at Auth0's own.
         """
 
 
 @attrs.frozen
 class NoClientAuth:
-    """``none``: a public client, which sends its ``client_id`` alone."""
+    """``none``: a public client, which sends only its ``client_id``."""
 
     @property
     def confidential(self) -> bool:
@@ -257,7 +257,7 @@ def checks_peer(context: object) -> bool:
 def session_checks_peers(session: object) -> bool:
     """Return whether the connections of an ``aiohttp.ClientSession`` check the servers that they lead to."""
     lent = getattr(getattr(session, "connector", None), "_ssl", True)
-    # Neither True nor False nor a context: a fingerprint, which names the one certificate that is accepted.
+    # Neither a bool nor a context: a fingerprint of the one accepted certificate.
     return lent is not False and (not hasattr(lent, "verify_mode") or checks_peer(lent))
 
 

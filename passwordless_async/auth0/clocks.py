@@ -1,4 +1,4 @@
-"""Errors that may come of clocks that differ: they say by how much (RFC 9110 §6.6.1)."""
+"""Errors that a clock difference may cause: they say by how much the clocks differ (RFC 9110 §6.6.1)."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ if TYPE_CHECKING:
     from passwordless_async._common.http import HttpResponse
 
 E = TypeVar("E", bound=PasswordlessError)
-# Synchronised machines are within a second; a minute forgives the others, and an ID token is checked once, on arrival.
+# Synchronised clocks differ by less than a second. A minute tolerates others: an ID token is checked only on arrival.
 CLOCK_SKEW = 60.0  # seconds that the tenant's clock and this machine's may differ
 _AGREEING_SECONDS = 2.0  # Date has whole seconds, and the response took its time
-_MAX_SKEW = 600.0  # seconds; a clock that is further off is to be set
+_MAX_SKEW = 600.0  # seconds; a clock that is further off must be corrected
 _END_OF_TIME = 253_402_300_799  # seconds since the UNIX epoch: the end of the year 9999
 
 
@@ -36,7 +36,7 @@ def checked_skew(value: object) -> float:
 
 @attrs.frozen
 class Clocks:
-    """This machine's clock when a response came, and the server's when it was made: seconds since the UNIX epoch."""
+    """This machine's time when a response arrived, and the server's when it was made: seconds since the UNIX epoch."""
 
     now: float
     server: float | None = None  # None if the response has no Date
@@ -44,7 +44,7 @@ class Clocks:
 
     @classmethod
     def at(cls, response: HttpResponse, now: float, skew: float = CLOCK_SKEW) -> Clocks:
-        """Return the clocks of a response that came at ``now``."""
+        """Return the clocks of a response that arrived at ``now``."""
         return cls(now, response.date, skew)
 
     @property
@@ -59,9 +59,9 @@ class Clocks:
         return f"this machine's clock, which {f'is {side}' if side else 'agrees with'} the server's"
 
     def told(self, error: E, *, advice: str | None = None) -> E:
-        """Return the error with the difference, and with advice about it where the clocks are known to differ.
+        """Return the error with the difference, and with advice about it if the clocks are known to differ.
 
-        ``advice`` is for clocks that agree or cannot be compared; the class's unless given.
+        ``advice`` is used if the clocks agree or cannot be compared; by default, that of the class.
         """
         if self._side:
             advice = f"Set the clock of this machine: it is {self._side} the server's."
@@ -70,7 +70,7 @@ class Clocks:
 
     @property
     def _side(self) -> str | None:
-        """On which side of the server's clock this machine's is; empty where they agree, None if unknown."""
+        """Whether this machine's clock is ahead or behind; empty if the clocks agree, None if unknown."""
         difference = self.difference
         if difference is None:
             return None

@@ -73,7 +73,7 @@ def start_database(tenant: Tenant, who: User, **parameters: Any) -> Flow[AuthSes
 
 
 def refuses_code(error: OAuthError, otp: Secret) -> bool:
-    """Return whether the grant was refused because the code is wrong, expired or used: the service does not say which.
+    """Return whether the grant was refused because the code is wrong, expired or used; the service does not say which.
 
     The code that was sent is redacted in the refusal's description.
     """

@@ -1,10 +1,10 @@
-"""Reading the tenant's metadata before what needs its endpoints.
+"""Reads the tenant's metadata before a flow that needs its endpoints.
 
 Invariants:
 
-- A code or a refresh token is sent only after the metadata was read: it could go to an endpoint that cannot see the
-  certificate.
-- Metadata that cannot be renewed stays in use. Metadata that was never read, and is wanted, lets nothing be sent.
+- A code or a refresh token is sent only after the metadata was read. Otherwise it could go to an endpoint that does not
+  get the client certificate.
+- If metadata cannot be renewed, the old one stays in use. If required metadata was never read, nothing is sent.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ T = TypeVar("T")
 
 
 def with_endpoints(tenant: Tenant, flow: Callable[[], Flow[T]]) -> Flow[T]:
-    """Make a flow, and have the tenant's metadata read before it, where that is due."""
+    """Make a flow that first reads the tenant's metadata, if that is due."""
     return _after_discovery(tenant, flow) if tenant.metadata.due else flow()
 
 
@@ -35,7 +35,7 @@ def _after_discovery(tenant: Tenant, flow: Callable[[], Flow[T]]) -> Flow[T]:
 
 
 def discover(tenant: Tenant) -> Flow[None]:
-    """Read the tenant's metadata, and use the endpoints that it names.
+    """Read the tenant's metadata, and use its endpoints.
 
     Raises:
         NotSent: It cannot be read, or is another issuer's; nothing else was sent.

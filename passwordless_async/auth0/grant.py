@@ -1,13 +1,14 @@
-"""A grant from its request to its tokens: proven, bound, validated (RFC 6749 §5.1, RFC 9449 §5).
+"""Runs a grant: sends the request with a proof, and checks the binding and the ID token (RFC 6749 §5.1, RFC 9449 §5).
 
 Invariants:
 
-- Each transmission is built anew and has a proof of its own: nothing in it that is good for one use is sent twice.
+- Each transmission is built separately and has its own proof: no single-use value is sent twice.
 - A request is sent again only in answer to a DPoP nonce challenge, which a server makes before it looks at the code.
-- Signing keys are fetched before the request is sent: it spends a code or a refresh token, and its answer is checked.
-- Tokens are returned only if they are bound to the key that was proven, or may be bound to none, and their ID token
-  is valid. The refresh token of an answer that is refused, or cannot be checked, is revoked.
-- Tokens that replace bound ones are bound, whatever the client's mode is.
+- Signing keys are fetched before the request is sent, because the request spends a code or a refresh token, and its
+  response must be checked.
+- Tokens are returned only if they are bound to the proven key, or may be unbound, and their ID token is valid. If a
+  response is refused, or cannot be checked, its refresh token is revoked.
+- Tokens that replace bound ones are bound, in every mode of the client.
 """
 
 from __future__ import annotations
@@ -40,13 +41,13 @@ if TYPE_CHECKING:
 
 @attrs.frozen(kw_only=True)
 class GrantRequest:
-    """What a grant asks for, and what its ID token must show."""
+    """The parameters of a grant, and the values that its ID token must have."""
 
     scope: str | None
     audience: str | None
     who: Recipient | None = None  # None if the grant does not name a user
     expected: ExpectedIdToken = attrs.field(factory=ExpectedIdToken)
-    invalid_grant: type[OAuthError] | None = None  # what that code means, whatever its description is
+    invalid_grant: type[OAuthError] | None = None  # the error for that code, whatever its description is
     id_token_optional: bool = False  # an ID token is dropped if its key cannot be fetched, instead of all tokens
     replaces_bound: bool = False  # the tokens replace bound ones, so they must be bound too
 
@@ -56,15 +57,15 @@ def prove(
 ) -> Flow[tuple[HttpRequest, HttpResponse]]:
     """Send a request with a DPoP proof, answer a nonce challenge (RFC 9449 §8), and return the last exchange.
 
-    ``build`` is called anew for each transmission. With an access token the proof has its hash, ``ath``. Without a key
-    the request goes once, and without a proof.
+    ``build`` is called for each transmission. With an access token, the proof has its hash, ``ath``. Without a key, the
+    request is sent once, without a proof.
     """
     if key is None:
         request = build()
         response = yield request
         return request, response
     application = tenant.application
-    # That of the URL that is really called. The proof of a token request has no ath, that of userinfo has.
+    # The origin of the URL that is called. The proof of a token request has no ath; that of userinfo has one.
     origin = application.token_origin if access_token is None else str(application.userinfo_url.origin())
     proven = partial(_proven, build, ProofGenerator(key), access_token)
     return (yield from negotiate(tenant.nonces, origin, key, proven))
@@ -81,7 +82,7 @@ def _proven(
 def grant(
     tenant: Tenant, key: DPoPKey | None, build: Callable[[], HttpRequest], requested: GrantRequest
 ) -> Flow[TokenSet]:
-    """Run a grant; its tokens are bound to the key, unless the client takes others too. None: no proof is sent.
+    """Run a grant; its tokens are bound to the key, unless the client accepts others. None: no proof is sent.
 
     Raises:
         MfaRequired: A second factor is required; its ``state`` continues with the same key.
@@ -143,7 +144,7 @@ def accept(
 
 
 def _binding(tenant: Tenant, answer: TokenAnswer, key: DPoPKey | None, requested: GrantRequest) -> dict[str, Any]:
-    """Check what tokens are bound to; return the keys that they have, by their names in a token set."""
+    """Check the binding of tokens; return their keys, by their names in a token set."""
     thumbprint = _thumbprint(key)
     required = tenant.dpop == "required" or requested.replaces_bound
     if checked_binding(answer, thumbprint, required=required):
@@ -194,12 +195,12 @@ def _mfa_state(
 
 
 def _revoke(tenant: Tenant, exchanged: tuple[HttpRequest, HttpResponse]) -> Flow[None]:
-    """Revoke the refresh token of an answer that is refused: it would stay valid at the service."""
+    """Revoke the refresh token of a refused response: it would stay valid at the service."""
     refresh_token = refresh_token_of(exchanged[1])
     if refresh_token is None:
         return
     try:
         yield revoke_request(tenant.application, refresh_token)
     except PasswordlessError:
-        # Best effort: the caller must hear of the answer that is refused.
+        # Best effort: the caller must get the error of the refused response.
         return

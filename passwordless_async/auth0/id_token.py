@@ -2,9 +2,9 @@
 
 Invariants:
 
-- The header chooses the key; the key's origin decides its algorithms. A signature by another algorithm is invalid.
-- Keys in the token, or that it points to (``jwk``, ``jku``, ``x5c``, ``x5u``), are never read.
-- If its key cannot be fetched, a token is unchecked, not invalid: :class:`UncheckedIdToken`.
+- The header selects the key; the source of the key decides its algorithms. A signature by another one is invalid.
+- Keys in the token, or at URLs in it (``jwk``, ``jku``, ``x5c``, ``x5u``), are never read.
+- If the key cannot be fetched, the token is unchecked, not invalid: :class:`UncheckedIdToken`.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 _MAX_HEADER = 1024  # characters
 ID_TOKEN_TYPES = ("JWT",)  # of the header's ``typ``, in upper case; a token without one is a JWT
 _TIMES_ADVICE = "Check the clock of this machine and the tenant's; the tokens were discarded."
-# OpenID Connect Core §12.2: a refreshed ID token has them as the one before.
+# OpenID Connect Core §12.2: a refreshed ID token must have the same values.
 _KEPT_CLAIMS = ("iss", "sub", "aud", "azp", "auth_time", "nonce")
 
 
@@ -58,7 +58,7 @@ class ExpectedIdToken:
 
     @classmethod
     def after_refresh(cls, claims: Mapping[str, Any] | None) -> ExpectedIdToken:
-        """Return what an ID token must keep of the one before the refresh, by its claims (§12.2)."""
+        """Return the values that a refreshed ID token must keep, from the claims of the previous one (§12.2)."""
         if claims is None:
             return cls()
         return cls(original={name: claims[name] for name in _KEPT_CLAIMS if name in claims})
@@ -74,7 +74,7 @@ def read_header(id_token: Secret, application: Application, types: tuple[str, ..
     """Read the header of an ID token, or of another token of the tenant's, by its ``typ``.
 
     Raises:
-        InvalidIdToken: It is not readable, is another kind of token's, has no ``kid``, or has an algorithm that the
+        InvalidIdToken: It is unreadable, is of another kind of token, has no ``kid``, or has an algorithm that the
             application does not accept.
     """
     return _read_header(id_token.partition(".")[0][: _MAX_HEADER + 1], application.id_token_algorithms, types)
@@ -102,7 +102,7 @@ def _read_header(segment: str, algorithms: tuple[str, ...], types: tuple[str, ..
 def check_key(header: Header, key: SigningKey) -> None:
     """Raise :class:`InvalidIdToken` unless a key is for the header's algorithm (RFC 7517 §4.4)."""
     if header.alg not in key.algorithms:
-        raise InvalidIdToken("alg", "is not one that the key is for")
+        raise InvalidIdToken("alg", "is not an algorithm of the key")
 
 
 def client_secret_key(application: Application) -> SigningKey:
@@ -121,7 +121,7 @@ def validate(
 ) -> Mapping[str, Any]:
     """Check the token and return its claims, read-only.
 
-    ``key`` is the one that its header names. The access token of the same answer is compared with ``at_hash``, if the
+    ``key`` is the one that its header names. The access token of the same response is compared with ``at_hash``, if the
     token has it.
 
     Raises:
@@ -158,7 +158,7 @@ def checked_claims(
 
 def _verified_claims(id_token: Secret, key: SigningKey, application: Application, types: tuple[str, ...]) -> SecretDict:
     if not set(key.algorithms).intersection(application.id_token_algorithms):
-        raise InvalidIdToken("alg", "is not one that the key is for")
+        raise InvalidIdToken("alg", "is not an algorithm of the key")
     try:
         alg = read_header(id_token, application, types).alg
     except InvalidIdToken:
@@ -220,7 +220,7 @@ def _check_ties(claims: Mapping[str, Any], access_token: Secret | None, expected
 
 
 def _check_continuity(claims: Mapping[str, Any], original: Mapping[str, Any]) -> None:
-    """Check a refreshed ID token against the one before (OpenID Connect Core §12.2)."""
+    """Check a refreshed ID token against the previous one (OpenID Connect Core §12.2)."""
     if claims["sub"] != original.get("sub"):
         raise InvalidIdToken("sub", "is another user than before the refresh")
     if _audiences(claims) != _audiences(original):
@@ -248,12 +248,12 @@ class UncheckedIdToken(OutcomeUnknown):
 
 
 def fetch_keys_before(tenant: Tenant, scope: str | None = "openid") -> Flow[None]:
-    """Fetch the signing keys before a grant, if an ID token will come and the keys are missing or old.
+    """Fetch the signing keys before a grant, if it returns an ID token and the keys are missing or old.
 
-    A code or a refresh token is spent once sent: the keys that check the answer must be there before.
+    Sending a code or a refresh token spends it, so the keys that check the response must be there before.
 
     Raises:
-        NotSent: They could not be fetched, and none are cached that may still serve.
+        NotSent: They could not be fetched, and no cached keys are still usable.
     """
     keys = tenant.keys
     if not keys.due or "openid" not in (scope or "").split() or not tenant.application.needs_key_set:
@@ -263,7 +263,7 @@ def fetch_keys_before(tenant: Tenant, scope: str | None = "openid") -> Flow[None
     if problem and keys.empty:
         failure = NotSent(f"the tenant's signing keys could not be fetched, so nothing else was sent: {problem}")
         if isinstance(problem, NotSent):
-            # A certificate that is refused is refused again: what is known of that stays.
+            # A refused certificate would be refused again: keep the error as it is.
             raise failure.with_facts(retryable=problem.retryable, advice=problem.advice)
         raise failure
 
@@ -306,9 +306,9 @@ def known_key(tenant: Tenant, header: Header) -> SigningKey | None:
 
 
 def search_key(tenant: Tenant, header: Header) -> Flow[SigningKey]:
-    """Fetch the key set for an unknown ``kid``, a few times unless that was done lately.
+    """Fetch the key set for an unknown ``kid``, a few times, unless a search has just ended.
 
-    The code is spent by now: if the request for keys was not sent, the error must not be ``NotSent``.
+    The code is already spent: if the request for keys was not sent, the error must not be ``NotSent``.
     """
     keys = tenant.keys
     problem: object = keys.problem
@@ -319,5 +319,5 @@ def search_key(tenant: Tenant, header: Header) -> Flow[SigningKey]:
         if key is not None:
             return key
     if problem:
-        raise UncheckedIdToken(f"tokens came, and the keys to check their ID token could not be fetched: {problem}")
+        raise UncheckedIdToken(f"the tokens arrived, but the keys for their ID token could not be fetched: {problem}")
     raise InvalidIdToken("kid", "is not among the tenant's signing keys")

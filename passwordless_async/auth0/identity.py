@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 _MAX_EXTRA = 32  # parameters
 _PARAMETER_NAME = re.compile(r"[A-Za-z0-9._-]{1,64}")
-# What a token request means, or who it is from: none of it may be given, or given twice (RFC 6749 §3.2).
+# Parameters that define a token request or its sender: callers must not pass or repeat them (RFC 6749 §3.2).
 _OWN_PARAMETERS = frozenset(
     [
         "grant_type",
@@ -91,7 +91,7 @@ class Email:
 
     @property
     def identity(self) -> str:
-        """What the service knows the user by: the address in lower case."""
+        """The identity of the user at the service: the address in lower case."""
         return self.address.lower()
 
     def __repr__(self) -> str:
@@ -134,7 +134,7 @@ class Phone:
 
     @property
     def identity(self) -> str:
-        """What the service knows the user by."""
+        """The identity of the user at the service."""
         return self.number
 
     def __repr__(self) -> str:
@@ -163,7 +163,7 @@ class AuthSession:
         self.__attrs_init__(auth_session=handle, who=user("who", who))
 
 
-# The user as the code was sent to them: what an exchange names.
+# The user to whom the code was sent: an exchange names the same one.
 Recipient: TypeAlias = User | AuthSession
 
 
@@ -236,7 +236,7 @@ class Login:
 
 
 def _extra_parameters(value: object) -> SecretDict | None:
-    """Return the parameters; a name that a grant of ours uses, or a value that is not a text, is refused."""
+    """Return the parameters; refuse a name that one of our grants uses, and a value that is not a text."""
     if value is None:
         return None
     if not isinstance(value, SecretDict) or len(value) > _MAX_EXTRA:
@@ -259,7 +259,7 @@ def _max_age(value: object, scope: str | None) -> int | None:
     if value is None:
         return None
     if "openid" not in (scope or "").split():
-        raise UsageError("max_age", "is checked by the ID token: the scope must have openid")
+        raise UsageError("max_age", "is checked with the ID token: the scope must have openid")
     return _check.positive("max_age", value)
 
 

@@ -1,7 +1,7 @@
 """joserfc's names, imported when they are first used (PEP 562), or by :func:`load`.
 
-Importing joserfc loads much of cryptography: a quarter of what importing aiohttp takes. An application that imports
-this library and makes no client, such as a command line or a migration, does not pay for it.
+Importing joserfc loads much of cryptography, which takes a quarter of the time of importing aiohttp. An application
+that imports this library but makes no client, such as a command line or a migration, saves that time.
 """
 
 from __future__ import annotations
@@ -30,6 +30,6 @@ def load(*names: str) -> None:
         getattr(sys.modules[__name__], name)
 
 
-# If a type checker saw __getattr__, it would accept any name.
+# Hidden from type checkers: with __getattr__, they would accept any name.
 if not TYPE_CHECKING:
     __getattr__, __dir__ = lazy(__name__, _MODULE_OF)

@@ -34,11 +34,10 @@ _RENEWAL_SECONDS = 60.0
 _PAUSES_SECONDS = (0.0, 0.5, 1.0)
 # Seconds between two searches: a flood of unknown kids costs three fetches, and then three in as many seconds.
 _SEARCH_SECONDS = 10.0
-# Keys are fetched again after a day: a key that the operator withdrew is trusted no longer, even if no token names a
-# new one.
+# Keys are fetched again after a day: a withdrawn key is then no longer trusted, even if no token names a new one.
 _MAX_AGE_SECONDS = 86_400.0
-# Keys serve for three days if the endpoint fails: an outage may last a weekend. Longer, and an attacker who blocks the
-# endpoint could keep a stolen key trusted.
+# Keys are used for three days if the endpoint fails: an outage may last a weekend. With more time, an attacker who
+# blocks the endpoint could keep a stolen key trusted.
 _MAX_STALE_SECONDS = 259_200.0
 
 
@@ -78,10 +77,10 @@ class SigningKeys:
 
     Invariants:
 
-    - A search for an unknown ``kid`` is shared: all that look for one make its few fetches together.
-    - The response of a fetch is learned before any of its waiters resumes (:meth:`fetched`): a search that begins at
+    - A search for an unknown ``kid`` is shared: all callers with an unknown ``kid`` share its few fetches.
+    - The response of a fetch is stored before any of its waiters resumes (:meth:`fetched`): a search that begins at
       that moment finds the new keys, or the failure.
-    - Searches have a pause between them, whatever they look for.
+    - There is a pause between searches, whichever ``kid`` they are for.
     """
 
     algorithms: Collection[str] = ID_TOKEN_ALGORITHMS  # that keys are wanted for
@@ -101,7 +100,7 @@ class SigningKeys:
     def get(self, kid: str, alg: str) -> SigningKey | None:
         """Return the key of a ``kid`` and an algorithm; None if the ``kid`` is unknown or the keys are too old.
 
-        A known ``kid`` without a key for the algorithm gives a key that is for others.
+        If the ``kid`` has no key for the algorithm, returns its key for another one.
         """
         named = () if self.empty else self._keys.get(kid, ())
         for key in named:
@@ -126,11 +125,11 @@ class SigningKeys:
 
     @property
     def may_search(self) -> bool:
-        """Whether :meth:`next_fetch` begins or joins a fetch: no search was over lately."""
+        """Whether :meth:`next_fetch` begins or joins a fetch: no search has just ended."""
         return self._last.number > self._ended or bool(self._pauses) or self._search.over
 
     def next_fetch(self) -> Fetch | None:
-        """Begin the next fetch of a search, or join the one in flight; None: the search is over, or was lately."""
+        """Begin the next fetch of a search, or join the one in flight; None: a search has just ended."""
         if self._last.number > self._ended:
             return self._last
         if not self._pauses and self._search.over:
@@ -148,7 +147,7 @@ class SigningKeys:
         self._ended = max(self._ended, number)
 
     def fetched(self, outcome: HttpResponse | PasswordlessError | None) -> None:
-        """Take what a fetch ended with, before its waiters resume; None: it was cancelled."""
+        """Take the result of a fetch before its waiters resume; None: it was cancelled."""
         self._ended = self._last.number
         try:
             if isinstance(outcome, HttpResponse):
@@ -156,10 +155,10 @@ class SigningKeys:
             elif outcome is not None:
                 self.failed(outcome)
         except MalformedAnswer as error:
-            self.failed(error)  # and the waiters hear of it when they read the response
+            self.failed(error)  # and the waiters get the error when they read the response
 
     def failed(self, error: PasswordlessError) -> None:
-        """Record why the last fetch brought no keys."""
+        """Record why the last fetch returned no keys."""
         self.problem = str(error)
 
     def learn(self, response: HttpResponse) -> None:
@@ -186,7 +185,7 @@ class SigningKeys:
 def jwks_request(application: Application, *, delay: float = 0.0, revalidate: bool = False) -> HttpRequest:
     """Build the request for the key set, which has no secrets: equal requests in flight may share one response.
 
-    With ``revalidate`` a cache on the way is asked not to answer by itself (RFC 9111 §5.2.1.4).
+    With ``revalidate``, caches on the way must ask the tenant before they answer (RFC 9111 §5.2.1.4).
     """
     headers = {"Cache-Control": "no-cache"} if revalidate else {}
     return HttpRequest("GET", application.jwks_url, headers, shareable=True, delay=delay)
@@ -197,8 +196,8 @@ def read_jwks(
 ) -> dict[str, tuple[SigningKey, ...]]:
     """Read a key set, key by key: its RSA and EC keys for signatures by some algorithms, by ``kid``.
 
-    Any other key is ignored, and verifies nothing (RFC 7517 §5): one of another kind, a malformed, short or oversized
-    one, one with a published secret, and two that a ``kid`` and an algorithm do not tell apart.
+    Any other key is ignored, and verifies nothing (RFC 7517 §5): a key of another kind, a malformed, short or oversized
+    one, one with a published secret, and keys with the same ``kid`` and algorithm.
 
     Raises:
         MalformedAnswer: It is not a key set, or has no usable key.
@@ -233,7 +232,7 @@ def _by_name(members: list[Any], wanted: Collection[str]) -> dict[str, list[Sign
 
 
 def _is_distinct(key: SigningKey, alike: list[SigningKey]) -> bool:
-    """Return whether no other key of the ``kid`` has one of the key's algorithms: which one signs would be a guess."""
+    """Return whether no other key of the ``kid`` has one of the key's algorithms: else the choice would be a guess."""
     return all(other is key or set(key.algorithms).isdisjoint(other.algorithms) for other in alike)
 
 
@@ -269,7 +268,7 @@ def _import(jwk: dict[str, Any]) -> RSAKey | ECKey | None:
     kind: type[RSAKey | ECKey] = jose.ECKey
     names: tuple[str, ...] = ("kty", "crv", "x", "y", "kid")
     if jwk["kty"] == "RSA":
-        # Before anything is computed with it; joserfc only warns of a short key.
+        # Before anything is computed with it; for a short key, joserfc only warns.
         if not _MIN_BITS <= _number(jwk, "n").bit_length() <= _MAX_BITS or _number(jwk, "e") >= _MAX_EXPONENT:
             return None
         kind, names = jose.RSAKey, ("kty", "n", "e", "kid")

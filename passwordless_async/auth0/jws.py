@@ -1,8 +1,8 @@
 """The signature of a compact JWS (RFC 7515 §5.2): joserfc's algorithms, without its reading of the header.
 
 The caller has read the header, which is the same for thousands of tokens. ``jws.deserialize_compact`` reads it again
-for each token, which makes the check a third dearer. It also refuses a header over 512 bytes or with an unknown
-parameter, and by then the login is spent.
+for each token, which makes the check a third slower. It also refuses a header over 512 bytes or with an unknown
+parameter, when the code is already spent.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 _MAX_TOKEN = 131_072  # characters; twice what a token of the token endpoint may have
 _DOTS = 2
 _PKCS1, _SHA256 = padding.PKCS1v15(), hashes.SHA256()  # RFC 7518 §3.3
-# Each caller has an allow-list of its own, and a key has its algorithms.
+# Each caller has its own allow-list, and a key has its algorithms.
 _ALGORITHMS = ("RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES384", "HS256")
 
 
@@ -47,7 +47,7 @@ def is_signed(token: Secret, alg: str, key: RSAKey | ECKey | OctKey) -> bool:
             return _is_rs256(message.encode(), raw, key)
         return bool(raw) and _registry().get_alg(alg).verify(message.encode(), raw, key)
     except (jose.JoseError, ValueError, TypeError, AttributeError):
-        # A key of another kind than the algorithm's.
+        # The key's type does not fit the algorithm.
         return False
 
 
@@ -57,7 +57,7 @@ def _registry() -> JWSRegistry:
 
 
 def _is_rs256(message: bytes, signature: bytes, key: RSAKey) -> bool:
-    """Return whether RS256 made a signature: nearly all tenants sign by it, and joserfc looks up the rest each time."""
+    """Return whether RS256 made a signature. Nearly all tenants use RS256; for other algorithms, joserfc is used."""
     try:
         key.public_key.verify(signature, message, _PKCS1, _SHA256)
     except InvalidSignature:

@@ -1,7 +1,7 @@
-"""What follows a login: refresh (RFC 6749 §6) and userinfo (OpenID Connect Core §5.3), each by the tokens' key.
+"""Refresh (RFC 6749 §6) and userinfo (OpenID Connect Core §5.3), each with the tokens' key.
 
-Tokens that are bound to none are refreshed with the key that was proven for them, or with a new one where the client
-prefers bound tokens: so they become bound once the API's policy asks for it.
+Unbound tokens are refreshed with the key that was proven for them, or with a new one if the client prefers bound
+tokens: so they become bound once the API's policy requires it.
 """
 
 from __future__ import annotations
@@ -51,7 +51,7 @@ def read_userinfo(request: HttpRequest, response: HttpResponse, subject: str | N
     ``subject`` is the ``sub`` of the ID token, which the response must have too (OpenID Connect Core §5.3.2).
 
     Raises:
-        InvalidToken: The access token is refused, in whatever form: a 401 is about it (RFC 6750 §3.1).
+        InvalidToken: The access token is refused; every 401 counts as that, whatever its form (RFC 6750 §3.1).
         OAuthError: The service refused for another reason.
         MalformedAnswer: The response is not what the protocol allows, or is about another user.
     """
@@ -74,7 +74,7 @@ def refresh(tenant: Tenant, tokens: TokenSet, *, scope: str | None = None) -> Fl
         KeyMismatch: The key is not the one that the tokens are bound to; nothing was sent.
         BindingRequired: The tokens are not bound, and the client takes only bound ones; nothing was sent.
         NotSenderConstrained: The tokens are bound, and the new ones are not.
-        InvalidIdToken: The new ID token does not continue the one before (OpenID Connect Core §12.2).
+        InvalidIdToken: The new ID token does not match the previous one (OpenID Connect Core §12.2).
         InvalidRefreshToken: The refresh token is refused (``invalid_grant``), whatever the description.
         OAuthError: The service refused for another reason.
     """
@@ -86,7 +86,7 @@ def refresh(tenant: Tenant, tokens: TokenSet, *, scope: str | None = None) -> Fl
         audience=audience,
         expected=ExpectedIdToken.after_refresh(tokens.claims),
         invalid_grant=InvalidRefreshToken,
-        # Throwing the tokens away would end the login, and the user is known from the ID token before.
+        # Discarding the tokens would end the login, and the previous ID token has identified the user.
         id_token_optional=True,
         replaces_bound=key is not None,
     )
@@ -114,7 +114,7 @@ def userinfo(tenant: Tenant, tokens: TokenSet) -> Flow[Mapping[str, Any]]:
 
 
 def _renewal_key(tenant: Tenant, tokens: TokenSet) -> DPoPKey | None:
-    """Return the key to prove in a refresh of tokens that are not bound: the refresh token may be bound to it."""
+    """Return the key to prove in a refresh of unbound tokens: the refresh token may be bound to it."""
     return login_key(tenant, None) if tokens.refresh_key is None else tokens.refresh_key
 
 

@@ -81,7 +81,7 @@ class PendingLink:
             "nonce": self.nonce,
             "code_challenge": encode_text(digest),
             "code_challenge_method": "S256",
-            # RFC 9449 §10: the code is valid with this key alone.
+            # RFC 9449 §10: the code is valid only with this key.
             "dpop_jkt": None if self.key is None else self.key.thumbprint,
         }
         return {name: value for name, value in given.items() if value is not None}
@@ -188,7 +188,7 @@ def start_link(
     key: DPoPKey | None,
     **parameters: Any,  # noqa: ANN401 - as start_request
 ) -> Flow[PendingLink]:
-    """Ask for an e-mail with a link; return what the callback is checked against."""
+    """Ask for an e-mail with a link; return the values that check the callback."""
     if not isinstance(who, Email):
         raise UsageError("who", "must be an Email: only an e-mail can carry a link")
     pending = PendingLink(
@@ -211,7 +211,7 @@ def exchange_link(tenant: Tenant, pending: PendingLink, callback_url: str) -> Fl
 
     Raises:
         UsageError: The link is another tenant's or application's; nothing was sent.
-        BindingRequired: The link has no key, and the client takes only bound tokens; nothing was sent.
+        BindingRequired: The link has no key, and the client accepts only bound tokens; nothing was sent.
         As :func:`read_callback` and :func:`~passwordless_async.auth0.grant.grant` for the rest.
     """
     require_own(tenant, "pending", _check.instance("pending", pending, PendingLink, named="a PendingLink"))

@@ -1,10 +1,10 @@
-"""The logout token, by which a provider ends sessions, and its checks (OpenID Connect Back-Channel Logout 1.0 §2.6).
+"""The logout token, with which a provider ends sessions, and its checks (OpenID Connect Back-Channel Logout 1.0 §2.6).
 
 Invariants:
 
-- It is checked as an ID token is, by the same keys: signature, ``iss``, ``aud``, ``iat`` and ``exp``.
-- No ID token passes as one, and no other token of the same key: it has the event, and must not have a ``nonce``.
-- It ends within a day, for as long as it is known that it was used.
+- It is checked like an ID token, with the same keys: signature, ``iss``, ``aud``, ``iat`` and ``exp``.
+- No ID token and no other token of the same key passes: a logout token has the event, and must not have a ``nonce``.
+- It must expire within a day, the time for which used tokens are remembered.
 """
 
 from __future__ import annotations
@@ -60,7 +60,7 @@ def read_logout_header(token: Secret, application: Application) -> Header:
 def read_logout_token(
     token: Secret, header: Header, key: SigningKey | None, application: Application, clocks: Clocks
 ) -> LogoutToken:
-    """Check a token with the key that its header names, and return what it says; None: there is no such key.
+    """Check a token with the key that its header names, and return its claims; None: there is no such key.
 
     Raises:
         InvalidLogoutToken: A check failed; its ``claim`` names it.
@@ -78,7 +78,7 @@ def read_logout_token(
 
 
 def _logout(claims: Mapping[str, Any], clocks: Clocks) -> LogoutToken:
-    """Check what a logout token alone has."""
+    """Check the claims that only a logout token has."""
     events = claims.get("events")
     if not isinstance(events, Mapping) or not isinstance(events.get(EVENT), Mapping):
         raise InvalidLogoutToken("events", "has no logout")

@@ -1,13 +1,13 @@
-"""The tenant's metadata (OpenID Connect Discovery §4): where its endpoints are, client certificates' among them.
+"""The tenant's metadata (OpenID Connect Discovery §4): its endpoints, including those for client certificates.
 
 Invariants:
 
-- The issuer is the one that the caller named: metadata of another one is refused (RFC 8414 §3.3), and ID tokens are
-  checked against it wherever the endpoints are.
-- An endpoint is https, and has no credentials in it; of a tenant that is plain http on loopback it may be that too.
-- The aliases for client certificates count for an application that has one (RFC 8705 §5).
-- Metadata has no names for some of Auth0's own endpoints. They move with their neighbours: an application that
-  authenticates itself by certificate does so there too.
+- The issuer is the one that the caller configured. Metadata of another one is refused (RFC 8414 §3.3), and ID tokens
+  are checked against it, wherever the endpoints are.
+- An endpoint is https, without credentials in it. If the tenant is plain http on loopback, endpoints may be so too.
+- An application with a client certificate uses the aliases for it (RFC 8705 §5).
+- Metadata does not list some of Auth0's own endpoints. These move with their neighbours, so an application with a
+  client certificate uses it there too.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ _METADATA_NAMES = {
     "mfa_challenge_url": "mfa_challenge_endpoint",
     "jwks_url": "jwks_uri",
 }
-# Endpoints that may be without a name, and their neighbours, which are at the same place; in this order.
+# Endpoints that metadata may not list, and their neighbours at the same place; in this order.
 _NEIGHBOURS = {
     "start_url": "token_url",
     "otp_challenge_url": "token_url",
@@ -79,13 +79,13 @@ def metadata_request(application: Application) -> HttpRequest:
 
 
 def read_endpoints(application: Application, response: HttpResponse) -> Mapping[str, URL]:
-    """Return the endpoints that the metadata names, by the names of the application's attributes.
+    """Return the endpoints in the metadata, by the names of the application's attributes.
 
     Raises:
-        MalformedAnswer: It is another issuer's, or an endpoint is not a URL that may be sent to.
+        MalformedAnswer: It is another issuer's, or an endpoint's URL is not allowed.
     """
     if response.status == HTTPStatus.NOT_FOUND:
-        return {}  # the tenant publishes none, so its endpoints are where they always were
+        return {}  # the tenant publishes none, so its endpoints are at the domain
     if response.status != HTTPStatus.OK:
         raise MalformedAnswer("the tenant's metadata cannot be read", status=response.status)
     document = response.require_json_object()
@@ -102,11 +102,11 @@ def read_endpoints(application: Application, response: HttpResponse) -> Mapping[
 
 
 def endpoint_of(name: str, value: object, status: int, *, scheme: str) -> URL:
-    """Return an endpoint that a metadata document names.
+    """Return an endpoint of a metadata document.
 
     Raises:
-        MalformedAnswer: It is no URL that may be sent to: it is neither https nor of the issuer's own ``scheme``, it
-            is plain http elsewhere than on loopback, or it has credentials in it.
+        MalformedAnswer: Its URL is not allowed: it is neither https nor of the issuer's own ``scheme``, it is plain
+            http but not on loopback, or it has credentials in it.
     """
     try:
         url = URL(value) if isinstance(value, str) and len(value) <= _MAX_URL else URL()
@@ -120,7 +120,7 @@ def endpoint_of(name: str, value: object, status: int, *, scheme: str) -> URL:
 
 
 def _with_neighbours(endpoints: dict[str, URL]) -> dict[str, URL]:
-    """Return the endpoints with those beside them, where a neighbour has its usual path."""
+    """Return the endpoints, with unlisted ones next to their neighbours, if a neighbour has its usual path."""
     for attribute, neighbour in _NEIGHBOURS.items():
         place = str(endpoints.get(neighbour, "")).removesuffix(PATHS[neighbour])
         if attribute not in endpoints and place.endswith("/"):

@@ -66,7 +66,7 @@ def exchange(tenant: Tenant, login: Login, *, forwarded_for: IpAddress | str | N
 
 
 def _refusal(login: Login, error: OAuthError) -> OAuthError:
-    """Return what a refusal means for this login: for a database user a general error says that the code is wrong."""
+    """Return the error of a refusal; for a database user, a general error means that the code is wrong."""
     if isinstance(login.who, AuthSession) and refuses_code(error, login.otp):
         return WrongCode(status=error.status, error=error.error, error_description=error.error_description)
     return error

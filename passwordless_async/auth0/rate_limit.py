@@ -1,7 +1,7 @@
-"""The service's rate limit: what a response says of it, and when to come back.
+"""Reads the service's rate limit from a response, and the time of the next try.
 
-The service has three styles. Each may be absent or malformed; reading one never raises. A point in time is read against
-the ``Date`` of the same response (RFC 9110 §6.6.1): the clocks of two machines differ.
+The service has three styles. Each may be absent or malformed; reading one never raises. A point in time is compared
+with the ``Date`` of the same response (RFC 9110 §6.6.1), because the clocks of two machines differ.
 """
 
 from __future__ import annotations
@@ -23,12 +23,12 @@ _SECONDS = re.compile(r"[0-9]{1,10}(?:\.[0-9]{1,6})?")
 _QUOTA, _ROOM_IN, _REMAINING = (re.compile(rf";\s*{name}=([0-9]{{1,10}})") for name in "qtr")
 _X_RATELIMIT = "x-ratelimit-limit", "x-ratelimit-remaining", "x-ratelimit-reset"
 _WHOLE = re.compile(r"[0-9]{1,10}")
-_MAX_SECONDS = 86_400.0  # a server that says more than a day is not believed
+_MAX_SECONDS = 86_400.0  # more than a day is ignored
 
 
 @attrs.frozen
 class Allowance:
-    """What the server says of a window of its rate limit."""
+    """The state of a window of the server's rate limit."""
 
     limit: int  # requests in the window
     remaining: int  # requests
@@ -36,9 +36,9 @@ class Allowance:
 
 
 def allowance(headers: MultiMapping[str], now: float) -> Allowance | None:
-    """Return what a response says of the rate limit; None if it does not say all of it.
+    """Return the rate limit in a response; None if it is incomplete.
 
-    ``now`` (UNIX epoch) is when it came by this machine's clock: for a response that has no ``Date``.
+    ``now`` (UNIX epoch) is the arrival by this machine's clock, for a response without ``Date``.
     """
     values, since = _window(headers, now)
     if not all(map(_WHOLE.fullmatch, values)):
@@ -48,22 +48,22 @@ def allowance(headers: MultiMapping[str], now: float) -> Allowance | None:
 
 
 def _window(headers: MultiMapping[str], now: float) -> tuple[list[str], float]:
-    """Return limit, remaining requests and reset as sent, "" where absent; and the time from which reset counts."""
+    """Return limit, remaining requests and reset as sent, "" if absent; and the time from which reset counts."""
     said = headers.get("Auth0-RateLimit")
     if said is not None:
         found = (pattern.search(said) for pattern in (_QUOTA, _REMAINING, _ROOM_IN))
         return ["" if match is None else match[1] for match in found], 0.0  # t is a duration
     values = [headers.get(name, "").strip() for name in _X_RATELIMIT]
-    return values, _sent_at(headers, now) if values[0] else 0.0  # the date is read only where a limit is stated
+    return values, _sent_at(headers, now) if values[0] else 0.0  # the date is read only if there is a limit
 
 
 def says_limit(headers: MultiMapping[str]) -> bool:
-    """Return whether a response describes a limit of the service's: in a header that a gateway does not write."""
+    """Return whether a response describes a limit of the service, in a header that a gateway does not write."""
     return "Auth0-RateLimit" in headers or any(name in headers for name in _X_RATELIMIT)
 
 
 def retry_after(headers: MultiMapping[str], now: float) -> float | None:
-    """Return how many seconds to wait, from 0 to a day; None if no header says. ``now`` is as for :func:`allowance`."""
+    """Return the seconds to wait, from 0 to a day; None if no header says it. ``now`` is as for :func:`allowance`."""
     now = _sent_at(headers, now)
     for name, read in _STYLES:
         seconds = read(headers.get(name, "").strip(), now)
@@ -73,15 +73,15 @@ def retry_after(headers: MultiMapping[str], now: float) -> float | None:
 
 
 def _sent_at(headers: MultiMapping[str], now: float) -> float:
-    """Return when a response was sent, by the clock of its sender; ``now`` if it does not say."""
+    """Return when a response was sent, by its sender's clock; ``now`` without a ``Date``."""
     date = http_date(headers.get("Date", "").strip())
     return now if date is None else date
 
 
 def unavailable_for(headers: MultiMapping[str], now: float) -> float | None:
-    """Return how many seconds a failing server asks to wait, as :func:`retry_after`: by ``Retry-After`` alone.
+    """Return the seconds that a failing server asks to wait, as :func:`retry_after`, but only by ``Retry-After``.
 
-    The other headers describe a window of the rate limit, which such a response may carry too.
+    The other headers describe a window of the rate limit, which such a response may have too.
     """
     seconds = _retry_after(headers.get("Retry-After", "").strip(), _sent_at(headers, now))
     return None if seconds is None else _bounded(seconds)

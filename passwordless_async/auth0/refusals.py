@@ -1,8 +1,8 @@
-"""What a refusal of the service means: one table of error codes and descriptions, because the code alone is ambiguous.
+"""Maps refusals of the service to errors, by error code and description, because the code alone is ambiguous.
 
-The table serves responses (:func:`refusal`) and callbacks in a browser (:func:`meant`). Both shapes of body are read:
-``{"error", "error_description"}`` and ``{"code" | "errorCode", "description" | "message"}``. A refusal without a row is
-a plain :class:`OAuthError` with the server's words.
+The table is for responses (:func:`refusal`) and for callbacks in a browser (:func:`meant`). Both shapes of body are
+read: ``{"error", "error_description"}`` and ``{"code" | "errorCode", "description" | "message"}``. A refusal without a
+row is a plain :class:`OAuthError` with the server's text.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ class Limited(enum.Enum):
 
     TENANT = enum.auto()  # all requests of the application
     CALLER = enum.auto()  # one user, or one address
-    BLOCKED = enum.auto()  # one user, whom brute-force protection has blocked: no time ends that
+    BLOCKED = enum.auto()  # one user, blocked by brute-force protection: waiting does not help
 
 
 # An error code (empty: any), the beginning of its description (empty: any) and their meaning.
@@ -71,7 +71,7 @@ _TABLE: tuple[tuple[str, str, type[OAuthError]], ...] = (
     ("invalid_request", "Resource server requires the use of DPoP", errors.DPoPRequired),
     ("invalid_dpop_proof", "", errors.InvalidDPoPProof),
     ("use_dpop_nonce", "", errors.UseDPoPNonce),
-    # The provider's number says more: _PROVIDER_CODES.
+    # The provider's number is more specific: _PROVIDER_CODES.
     ("sms_provider_error", "", errors.SmsGatewayFailed),
     ("bad.phone_number", "", errors.InvalidPhoneNumber),
     ("temporarily_unavailable", "", errors.TemporarilyUnavailable),
@@ -82,7 +82,7 @@ _UNKNOWN_CLIENT = (HTTPStatus.UNAUTHORIZED, "access_denied", "Unauthorized")
 # Codes that are never redacted: a code that the user typed must not change their meaning. invalid_request is judged by
 # database.refuses_code.
 _KNOWN = frozenset({code for code, _, _ in _TABLE} | {"invalid_request"})
-# Of a 429: a body without a code is the service's own for the tenant's limit, or a gateway's before it.
+# For a 429: a body without a code comes from the service, for the tenant's limit, or from a gateway in front of it.
 _TENANT_CODES = frozenset({"", "too_many_requests"})
 _CALLER_CODES = frozenset({"too_many_logins"})
 # "<MSG> (Code: <CODE>)" in the description of sms_provider_error, by Twilio's numbers; a failure without one of these
@@ -103,8 +103,8 @@ def refusal(
 ) -> OAuthError | MalformedAnswer:
     """Return the error of a response that is not a success, to raise.
 
-    The request's secrets are redacted in the server's words. ``invalid_grant`` is what that code means for a grant
-    whatever its description is, which is for people (RFC 6749 §5.2); None: the rows decide.
+    The request's secrets are redacted in the server's text. ``invalid_grant`` is the error for that code, whatever its
+    description is, which is for people (RFC 6749 §5.2); None: the rows decide.
     """
     body = _said(response)
     if body is None:
@@ -121,32 +121,32 @@ def refusal(
 
 
 def _advised(refused: OAuthError) -> OAuthError:
-    """Return a refusal; if no tenant seems to have made it, with advice about that."""
+    """Return a refusal; if it does not seem to come from a tenant, with advice about that."""
     is_empty = refused.error == "unknown_error" and not refused.error_description
     is_no_tenant = refused.status == HTTPStatus.NOT_FOUND and is_empty
     return refused.with_facts(advice=_NO_TENANT) if is_no_tenant else refused
 
 
 def _said(response: HttpResponse) -> SecretDict | None:
-    """Return what a refusal says: in its body, or else in ``WWW-Authenticate`` (RFC 6750 §3); None if nothing."""
+    """Return the members of a body with an error, or else of ``WWW-Authenticate`` (RFC 6750 §3); None if neither."""
     body = response.json_object()
     if body is not None and error_code(body):
         return body
     challenges = challenges_of(response)
     named = next((SecretDict(each.parameters) for each in challenges if each.parameters.get("error")), None)
-    # The status of a 429 says enough.
+    # The status 429 is enough.
     return named or body or (SecretDict() if response.status == HTTPStatus.TOO_MANY_REQUESTS else body)
 
 
 def _is_about_clocks(error: OAuthError, request: HttpRequest) -> bool:
-    """Return whether the clocks may be why: a proof, or an assertion, may be too old or too new."""
+    """Return whether the clocks may be the cause: a proof, or an assertion, may be too old or too new."""
     if isinstance(error, errors.InvalidClient):
         return request.body.find(_ASSERTION) >= 0
     return isinstance(error, errors.InvalidDPoPProof)
 
 
 def _facts(meaning: type[OAuthError], request: HttpRequest, response: HttpResponse, body: SecretDict) -> dict[str, Any]:
-    """Return what a class of refusals has besides the server's words."""
+    """Return the further attributes of a class of refusals."""
     if meaning is errors.TemporarilyUnavailable:
         return {"retry_after": unavailable_for(response.headers, _clock.now())}
     if meaning is RateLimited:
@@ -165,7 +165,7 @@ def meant(status: int, error: str, description: str, secrets: tuple[Secret, ...]
 
     The secrets are redacted in both.
     """
-    # By the words before secrets are redacted: a user who types "code" for a code must not change their meaning.
+    # By the text before secrets are redacted: a user who types "code" as a code must not change its meaning.
     return _error(_meaning(status, error, description), status, error, description, secrets)
 
 
@@ -217,14 +217,14 @@ def reports_error(response: HttpResponse) -> bool:
 
 
 def whom_it_limits(response: HttpResponse) -> Limited:
-    """Return whom a 429 of the token endpoint is about: the tenant where it says so, by its code or in its headers."""
+    """Return whom a 429 of the token endpoint limits: the tenant if it says so, by its code or in its headers."""
     body = response.json_object() or SecretDict()
     code = error_code(body)
     if _meaning(response.status, code, _text(body, _TEXT_NAMES)) is errors.TooManyAttempts:
         return Limited.BLOCKED
     if code in _TENANT_CODES:
         return Limited.TENANT
-    # The headers of a caller's limit describe the caller's window.
+    # For a caller's limit, the headers describe the caller's window.
     return Limited.CALLER if code in _CALLER_CODES or not says_limit(response.headers) else Limited.TENANT
 
 
@@ -249,16 +249,16 @@ def _text(body: Mapping[str, Any], names: tuple[str, ...]) -> Secret:
 
 
 def printable(text: str, secrets: tuple[Secret, ...]) -> str:
-    """Return the server's words with the request's secrets redacted, shortened, and without control characters."""
+    """Return the server's text with the request's secrets redacted, shortened, and without control characters."""
     forms = sorted({form for secret in secrets for form in _forms(secret) if form}, key=len, reverse=True)
     if forms:
-        # In one pass: a short secret must not be found in what stands for a longer one.
+        # In one pass: a short secret must not be found in the replacement of a longer one.
         text = re.sub("|".join(map(re.escape, forms)), REDACTED, text)
     return "".join(c if c.isprintable() else " " for c in text[:_MAX_TEXT])
 
 
 def _printable_json(value: object, secrets: tuple[Secret, ...], depth: int = 0) -> object:
-    """Return what the server said, with the request's secrets redacted wherever they stand."""
+    """Return the server's JSON with the request's secrets redacted everywhere."""
     if isinstance(value, str):
         return printable(value, secrets)
     if not isinstance(value, dict | list) or depth >= _MAX_DEPTH:
@@ -269,7 +269,7 @@ def _printable_json(value: object, secrets: tuple[Secret, ...], depth: int = 0) 
 
 
 def _forms(secret: Secret) -> tuple[Secret, ...]:
-    """Return how the server may repeat a secret: as it is, or encoded as for a form, a URL, JSON or HTML."""
+    """Return the forms in which the server may repeat a secret: plain, or encoded for a form, a URL, JSON or HTML."""
     encoded = quote_plus(secret), quote(secret, safe=""), quote(secret), json.dumps(secret)[1:-1], html.escape(secret)
     small = tuple(_PERCENT.sub(lambda found: found[0].lower(), form) for form in encoded)
     return secret, *map(Secret, encoded), *map(Secret, small)

@@ -56,7 +56,7 @@ def json_request(
 
 
 def forwarded_for_header(application: Application, address: IpAddress | str | None) -> dict[str, str]:
-    """Return the header that gives the service the end user's address, for rate limits and attack protection.
+    """Return the header that tells the service the end user's address, for rate limits and attack protection.
 
     The service uses it if the application authenticates itself with a client secret, and silently ignores it from a
     public one. For an assertion or a certificate that is not documented.
@@ -82,7 +82,7 @@ def forwarded_for_header(application: Application, address: IpAddress | str | No
 def _encoded(name: str, value: str) -> str:
     """Encode a value for a form; the names need no encoding.
 
-    ASCII takes a third of the time that quote_plus needs, which is the oracle in the tests.
+    For ASCII, it takes a third of the time of ``quote_plus``, with which the tests compare it.
     """
     if not value.isascii():
         return quote_plus(value)
@@ -103,7 +103,7 @@ def _quote(match: re.Match[str]) -> str:
 # RFC 3986 §2.3: these characters stand for themselves; a form writes a blank as a plus.
 _UNSAFE = re.compile(r"[^A-Za-z0-9_.\-~]")
 _QUOTED = {**{chr(code): f"%{code:02X}" for code in range(128)}, " ": "+"}
-# An application sends the same few values of these. No others are cached: a cache would keep secrets and addresses.
+# An application sends the same few values of these. Others are not cached: the cache would keep secrets and addresses.
 _REPEATED = frozenset({"grant_type", "scope", "audience"})
 
 
@@ -113,7 +113,7 @@ def _texts(part: Mapping[str, str | None]) -> tuple[Secret, ...]:
 
 
 def _secrets(*parts: Mapping[Any, Any]) -> tuple[Secret, ...]:
-    """Return the secrets in what is sent, however deep they stand."""
+    """Return the secrets in a body, at any depth."""
     secrets: list[Secret] = []
     for part in parts:
         for value in part.values():

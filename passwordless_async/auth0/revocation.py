@@ -1,4 +1,4 @@
-"""``POST /oauth/revoke``: end what came of a login (RFC 7009)."""
+"""``POST /oauth/revoke``: end a login at the service (RFC 7009)."""
 
 from __future__ import annotations
 

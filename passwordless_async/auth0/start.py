@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 Send = Literal["code", "link"]
 
-# Any other parameter is a mistake, or would change what the flow promises.
+# Any other parameter is a mistake, or would weaken the flow.
 _PKCE = ("code_challenge", "code_challenge_method")
 _SECRET_AUTH_PARAMS = frozenset({"nonce", "state"})
 AUTH_PARAMS = frozenset({"audience", "dpop_jkt", "nonce", "redirect_uri", "response_type", "scope", "state", *_PKCE})
@@ -62,7 +62,7 @@ def start_request(
 def read_start(request: HttpRequest, response: HttpResponse, who: User, sent_at: float) -> StartReceipt:
     """Read the response: a success without a body, or with a JSON object that reports no error.
 
-    Others raise :func:`failure`'s error: a proxy's page is no sign that a code was sent.
+    Others raise :func:`failure`'s error: a proxy's page does not mean that a code was sent.
     """
     if not response.is_success or reports_error(response):
         raise failure(request, response)

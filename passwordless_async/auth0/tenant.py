@@ -1,4 +1,4 @@
-"""What the flows of one tenant share, which key a login has, and whether tokens are this tenant's."""
+"""The state that the flows of one tenant share, the key of a login, and the check that tokens are this tenant's."""
 
 from __future__ import annotations
 
@@ -26,8 +26,8 @@ T = TypeVar("T")
 Flow: TypeAlias = "Generator[HttpRequest, HttpResponse, T]"
 
 DPoPMode: TypeAlias = Literal["required", "preferred", "off"]
-"""Whether tokens must be bound to a key: ``required`` takes bound tokens only, ``preferred`` sends a proof and takes
-what the tenant's policy gives, ``off`` makes no key and sends no proof."""
+"""Whether tokens must be bound to a key: ``required`` accepts only bound tokens, ``preferred`` sends a proof and
+accepts both kinds, ``off`` makes no key and sends no proof."""
 
 
 def _mode(value: object) -> DPoPMode:
@@ -40,9 +40,9 @@ def _mode(value: object) -> DPoPMode:
 
 @attrs.define(eq=False)
 class Tenant:
-    """An application's tenant and what all its flows share; kept for the client's lifetime.
+    """An application's tenant and the state that all its flows share; kept for the client's lifetime.
 
-    ``application`` is replaced when the tenant's metadata names other endpoints.
+    ``application`` is replaced when the tenant's metadata has other endpoints.
     """
 
     application: Application
@@ -55,10 +55,10 @@ class Tenant:
 
 
 def login_key(tenant: Tenant, key: DPoPKey | None) -> DPoPKey | None:
-    """Return the key of a new login: the given one, or a new one; None where the client sends no proofs.
+    """Return the key of a new login: the given one, or a new one; None if the client sends no proofs.
 
     Raises:
-        UsageError: The given key is none, or the client sends no proofs.
+        UsageError: The given key is not a key, or the client sends no proofs.
     """
     if tenant.dpop == "off":
         if key is not None:
@@ -68,9 +68,9 @@ def login_key(tenant: Tenant, key: DPoPKey | None) -> DPoPKey | None:
 
 
 def require_allowed(tenant: Tenant, *, bound: bool) -> None:
-    """Raise :class:`BindingRequired` for tokens or a login without a key, where the client takes only bound tokens."""
+    """Raise :class:`BindingRequired` for tokens or a login without a key, if the client accepts only bound tokens."""
     if not bound and tenant.dpop == "required":
-        raise BindingRequired("they are bound to no key, and the client takes only bound tokens: nothing was sent")
+        raise BindingRequired("they are not bound to a key, and the client accepts only bound tokens: nothing was sent")
 
 
 def own_tokens(tenant: Tenant, tokens: TokenSet) -> None:
@@ -79,7 +79,7 @@ def own_tokens(tenant: Tenant, tokens: TokenSet) -> None:
 
 
 class _Issued(Protocol):
-    """What is one tenant's and one application's; None where that is unknown."""
+    """A value that one tenant issued to one application; None if that is unknown."""
 
     @property
     def issuer(self) -> str | None: ...
@@ -88,7 +88,7 @@ class _Issued(Protocol):
 
 
 def require_own(tenant: Tenant, argument: str, issued: _Issued) -> None:
-    """Raise :class:`UsageError` unless what was issued is this tenant's and this application's."""
+    """Raise :class:`UsageError` unless this tenant issued the value to this application."""
     application = tenant.application
     if issued.issuer not in {None, application.issuer}:
         raise UsageError(argument, "must be this tenant's, not another's")
@@ -103,7 +103,7 @@ def own_key(tenant: Tenant, tokens: TokenSet) -> DPoPKey | None:
         UsageError: The tokens are not this tenant's or this application's, or their type is unknown.
         KeyMissing: The tokens are bound and have no key.
         KeyMismatch: The key is not the one that the tokens are bound to.
-        BindingRequired: The tokens are not bound, and the client takes only bound ones.
+        BindingRequired: The tokens are not bound, and the client accepts only bound ones.
     """
     own_tokens(tenant, tokens)
     key = require_key(tokens, consequence="nothing was sent")

@@ -52,7 +52,7 @@ def read_token(
 ) -> TokenAnswer:
     """Read the response; ``invalid_grant`` is as for :func:`~passwordless_async.auth0.refusals.refusal`.
 
-    The form is read leniently, because the code is spent: any success with an access token counts.
+    The response is read leniently, because the code is spent: any success with an access token counts.
 
     Raises:
         OAuthError: The service refused.
@@ -86,9 +86,9 @@ def refresh_token_of(response: HttpResponse) -> Secret | None:
 
 
 def keeps_refresh_token(request: HttpRequest, response: HttpResponse) -> bool:
-    """Return whether an answer leaves the refresh token that the request was made with as it is (RFC 6749 §6).
+    """Return whether a response keeps the refresh token of the request (RFC 6749 §6).
 
-    It names the same one, or none beside its access token.
+    It has the same one, or an access token without a refresh token.
     """
     refresh_token = refresh_token_of(response)
     if refresh_token is not None:
@@ -119,12 +119,12 @@ def _refuses_grant_type(response: HttpResponse) -> bool:
 def checked_binding(answer: TokenAnswer, thumbprint: str | None, *, required: bool) -> bool:
     """Return whether tokens are bound to the proven key (RFC 9449 §5, §6.1); raise if they must not be used.
 
-    The one rule about what an answer says of its binding, for every grant and every mode of the client.
+    The only place that decides about the binding of a response, for every grant and every mode of the client.
 
     Args:
-        answer: The answer.
+        answer: The response.
         thumbprint: That of the proven key; None: no proof was sent.
-        required: Whether tokens that are not bound are refused.
+        required: Whether unbound tokens are refused.
 
     Raises:
         NotSenderConstrained: They must be bound, or are bound to another key.
@@ -135,13 +135,13 @@ def checked_binding(answer: TokenAnswer, thumbprint: str | None, *, required: bo
         _require_key(answer, thumbprint)
         return True
     if required:
-        raise NotSenderConstrained("a proof was sent and token_type is not DPoP: the token would serve any thief")
+        raise NotSenderConstrained("a proof was sent, but token_type is not DPoP: a thief could use the token")
     _require_bearer(answer, thumbprint)
     return False
 
 
 def _require_key(answer: TokenAnswer, thumbprint: str | None) -> None:
-    """Refuse bound tokens of another key than the proven one, as far as they can be looked into."""
+    """Refuse tokens that are bound to another key than the proven one, if they can be read."""
     if thumbprint is None:
         raise SenderConstrained(_UNPROVEN)
     claims = _jwt_claims(answer.access_token)
@@ -165,7 +165,7 @@ def _require_bearer(answer: TokenAnswer, thumbprint: str | None) -> None:
 
 def _token(body: SecretDict, name: str, form: re.Pattern[str] = _TOKEN) -> Secret | None:
     value = conceal(body.get(name))
-    if value is None or value == "":  # some services write an absent token so
+    if value is None or value == "":  # some services send this for an absent token
         return None
     if not isinstance(value, Secret) or len(value) > _MAX_TOKEN or not form.fullmatch(value):
         raise MalformedAnswer(f"{name} is not a token", status=HTTPStatus.OK)
@@ -182,7 +182,7 @@ def _token_type(body: SecretDict) -> str:
 
 
 def _scope(body: SecretDict, requested: str | None) -> str:
-    """Return the granted scope, given as a text or as a list of words; what is neither grants nothing."""
+    """Return the granted scope, from a text or a list of words; empty for anything else."""
     value = body.get("scope")
     if value is None:
         return requested or ""
@@ -198,7 +198,7 @@ def _joined(value: object) -> str:
 
 
 def _lifetime(body: SecretDict) -> int | None:
-    """Return the seconds of ``expires_in``, a number or the text of one; None if it is neither: it is advice."""
+    """Return the seconds of ``expires_in``, a number or its text; None if it is neither, because it is only a hint."""
     value = body.get("expires_in")
     if isinstance(value, str) and _SECONDS.fullmatch(value.strip()):
         value = float(value)
@@ -210,7 +210,7 @@ def _lifetime(body: SecretDict) -> int | None:
 def _jwt_claims(access_token: Secret) -> dict[str, Any] | None:
     """Return the claims of an access token that is a signed JWT; None if it is opaque or encrypted.
 
-    The resource server checks its signature; here it has to name our key.
+    The resource server checks its signature; here, it only has to name our key.
     """
     segments = access_token.split(".")
     if len(segments) != _JWS_SEGMENTS:

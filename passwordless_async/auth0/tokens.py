@@ -1,4 +1,4 @@
-"""What the service returns: tokens with their key, and receipts of starts."""
+"""The results of the service: tokens with their key, and receipts of starts."""
 
 from __future__ import annotations
 
@@ -44,9 +44,9 @@ class TokenSet:
         issuer: The tenant that issued them; None if unknown.
         client_id: The application that they were issued to; None if unknown.
         audience: The requested API; None if none was requested.
-        refresh_key: The key that signed the proof of the request for tokens that are not bound; None for bound ones,
-            and where no proof was sent. A refresh proves it again: the service may have bound the refresh token to it
-            (RFC 9449 §5), whatever the API's policy for access tokens is.
+        refresh_key: For unbound tokens, the key that signed the proof of their request; None for bound ones, or if no
+            proof was sent. A refresh proves it again, because the service may have bound the refresh token to it (RFC
+            9449 §5), whatever the API's policy for access tokens is.
     """
 
     access_token: Secret = attrs.field(repr=redacted)

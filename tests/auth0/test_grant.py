@@ -354,7 +354,7 @@ def test_a_bearer_answer_is_thrown_away(tenant: Tenant, token_type: str | None) 
     next(flow)
     with pytest.raises(NotSenderConstrained) as refused:
         flow.send(answer(200, {**TOKENS, "token_type": token_type, "access_token": access_token(KEY.thumbprint)}))
-    assert str(refused.value) == "a proof was sent and token_type is not DPoP: the token would serve any thief"
+    assert str(refused.value) == "a proof was sent, but token_type is not DPoP: a thief could use the token"
 
 
 @pytest.mark.parametrize("jkt", [None, DPoPKey.generate().thumbprint, ""], ids=["none", "another", "empty"])
@@ -542,7 +542,7 @@ def test_keys_that_cannot_be_had_after_the_code(tenant: Tenant, failure: Excepti
         assert str(flow.throw(failure).url) == JWKS_URL
     with pytest.raises(OutcomeUnknown) as refused:
         flow.throw(failure)
-    expected = f"tokens came, and the keys to check their ID token could not be fetched: {failure}"
+    expected = f"the tokens arrived, but the keys for their ID token could not be fetched: {failure}"
     assert str(refused.value) == expected
     assert not refused.value.retryable
     assert refused.value.__context__ is None

@@ -65,7 +65,7 @@ NOT_YET = ("iat", "is in the future by this machine's clock")
 UNREADABLE = ("claims", "are not readable")
 NOBODY = ("sub", "is missing")
 NOT_TAKEN = ("alg", "is not one of RS256, PS256, ES256")
-WRONG_KEY = ("alg", "is not one that the key is for")
+WRONG_KEY = ("alg", "is not an algorithm of the key")
 ANOTHER_KIND = ("typ", "is another kind of token")
 NO_KEY = ("kid", "is missing")
 SECRET = "a-client-secret-of-32-characters"
@@ -878,7 +878,7 @@ def test_the_key_is_for_its_algorithm(tenant: Tenant) -> None:
     next(flow)
     with pytest.raises(InvalidIdToken) as refused:
         flow.send(flows.answer(200, flows.TOKENS | {"id_token": flows.id_token()}))
-    assert str(refused.value) == "ID token, alg: is not one that the key is for"
+    assert str(refused.value) == "ID token, alg: is not an algorithm of the key"
 
 
 def test_a_key_that_is_still_unknown_is_refused(tenant: Tenant) -> None:

@@ -71,7 +71,8 @@ def test_tokens_without_a_key_are_refused_where_all_must_be_bound() -> None:
     """The user must log in again."""
     with pytest.raises(BindingRequired) as refused:
         own_key(TENANT, UNBOUND)
-    assert str(refused.value) == "they are bound to no key, and the client takes only bound tokens: nothing was sent"
+    expected = "they are not bound to a key, and the client accepts only bound tokens: nothing was sent"
+    assert str(refused.value) == expected
 
 
 @pytest.mark.parametrize("mode", ["required", "preferred", "off"])

@@ -349,7 +349,7 @@ def test_not_bound_by_type(token_type: str) -> None:
     """Rule 17, RFC 9449 §5: a proof was sent, so any other type is thrown away, whatever cnf says."""
     with pytest.raises(NotSenderConstrained) as refused:
         checked_binding(bound(jwt_of({"cnf": {"jkt": JKT}}), token_type), JKT, required=True)
-    assert str(refused.value) == "a proof was sent and token_type is not DPoP: the token would serve any thief"
+    assert str(refused.value) == "a proof was sent, but token_type is not DPoP: a thief could use the token"
 
 
 @pytest.mark.parametrize("thumbprint", [JKT, None], ids=["proven", "unproven"])

@@ -1,1 +1,1 @@
-"""The second factor on the wire, and the login between its two factors."""
+"""The protocol of the second factor, and the state of a login between its two factors."""

@@ -33,7 +33,7 @@ CODE_LIFETIME = 300  # seconds that a code sent to a factor is valid
 
 _MAX_AUTHENTICATORS = 100
 _MAX_CODES = 32
-# Each form bounds the length, in characters.
+# Each pattern bounds the length, in characters.
 _WORD = re.compile(r"[\x21-\x7E]{1,64}")
 _IDENTIFIER = re.compile(r"[\x21-\x7E]{1,512}")
 _HANDLE = re.compile(r"[\x21-\x7E]{1,16384}")

@@ -29,7 +29,7 @@ def own_state(tenant: Tenant, state: MfaState) -> None:
 
     Raises:
         InvalidMfaState: It is another tenant's or application's, has lost its key, or has expired.
-        BindingRequired: It began without a key, and the client takes only bound tokens.
+        BindingRequired: It began without a key, and the client accepts only bound tokens.
     """
     _check.instance("state", state, MfaState, named="an MfaState").require_usable(tenant.application)
     require_allowed(tenant, bound=state.key is not None)
@@ -46,7 +46,7 @@ def authenticators(tenant: Tenant, state: MfaState) -> Flow[tuple[Authenticator,
 def challenge_factor(
     tenant: Tenant, state: MfaState, *, types: Sequence[str], authenticator_id: str | None
 ) -> Flow[MfaChallenge]:
-    """Have the service send something to a factor."""
+    """Ask the service to send a code or a message to a factor."""
     own_state(tenant, state)
     request = endpoints.challenge_request(
         tenant.application, state.mfa_token, types=types, authenticator_id=authenticator_id
@@ -78,8 +78,8 @@ def associate(
 def verify(tenant: Tenant, state: MfaState, grant_type: str, fields: Mapping[str, str | None]) -> Flow[MfaTokenSet]:
     """Exchange a factor for tokens, with the key that the login began with.
 
-    A new recovery code in the response goes with the tokens or, if they are refused, with the error: the old code is
-    spent in both cases.
+    A new recovery code in the response is returned with the tokens or, if they are refused, with the error: the old
+    code is spent in both cases.
     """
     own_state(tenant, state)
     yield from fetch_keys_before(tenant, state.scope)
@@ -108,7 +108,7 @@ def verify(tenant: Tenant, state: MfaState, grant_type: str, fields: Mapping[str
 
 
 def _refusal(error: PasswordlessError, grant_type: str, recovery_code: str | None) -> PasswordlessError:
-    """Return what a refusal means for this factor."""
+    """Return the error of a refusal for this factor."""
     if (
         grant_type == endpoints.MFA_RECOVERY_GRANT
         and isinstance(error, AccessDenied)

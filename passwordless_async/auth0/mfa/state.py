@@ -3,7 +3,7 @@
 Invariants of a sealed state:
 
 - It can be neither read nor changed without the sealing key.
-- Its header, which is authenticated, names tenant, application and DPoP key; it opens for that client alone.
+- Its header, which is authenticated, names tenant, application and DPoP key; only that client can unseal it.
 - It expires with its ``mfa_token``.
 """
 
@@ -87,7 +87,7 @@ class MfaState:
         who: The user; None if a refresh led here.
         scope: The requested scope.
         audience: The requested API.
-        expected: What the ID token must show.
+        expected: The values that the ID token must have.
         challenge: The factor challenge that :meth:`with_challenge` added.
         replaces_bound: Whether a refresh of bound tokens led here: the new ones must be bound too.
     """
@@ -115,13 +115,14 @@ class MfaState:
     def seal(self, keys: bytes | Sequence[bytes] | sealing.Ring) -> str:
         """Seal the state and its private key, for another process or a later request.
 
-        The sealed state and the sealing key together are the login: keep them apart.
+        The sealed state and the sealing key together give access to the login: store them separately.
 
         Args:
             keys: 32 random bytes, or several such keys while they rotate, the first of which seals; or a ``KeyRing``.
 
         Returns:
-            Some 900 characters of base64url and dots, which show tenant, application and DPoP key and nothing else.
+            About 900 characters of base64url and dots, which reveal only tenant, application and the DPoP key's
+            thumbprint.
 
         Raises:
             UsageError: A key is not 32 bytes.
@@ -219,8 +220,8 @@ class MfaRequired(OAuthError, code="mfa_required", advice="Continue with client.
     Attributes:
         mfa_token: The token of the MFA endpoints; a secret.
         mfa_requirements: The factors that the server accepts, as it sent them.
-        state: What ``client.mfa`` continues with; None if the response had no usable ``mfa_token``. It holds the
-            private key, so a pickle of the error leaves it out: use :meth:`MfaState.seal`.
+        state: The state for ``client.mfa``; None if the response had no usable ``mfa_token``. It has the private key,
+            so a pickle of the error omits it: use :meth:`MfaState.seal`.
         recovery_code: The user's new recovery code, if the old one was used and another factor is required: show it to
             the user. None otherwise.
     """

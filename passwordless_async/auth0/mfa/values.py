@@ -78,7 +78,7 @@ class Authenticator:
 
 @attrs.frozen
 class MfaChallenge:
-    """A factor challenge: what was sent to a factor, or that the user reads its code off.
+    """A factor challenge: a message that was sent to a factor, or the request to read a code from an app.
 
     Attributes:
         challenge_type: ``otp`` or ``oob``.
@@ -94,7 +94,7 @@ class MfaChallenge:
 
     @property
     def prompts(self) -> bool:
-        """Whether the user types a code; otherwise they approve on another device, and the client polls."""
+        """Whether the user types a code; otherwise they approve the login on another device, and the client polls."""
         return self.binding_method == "prompt"
 
 
