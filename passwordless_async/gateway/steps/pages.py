@@ -179,4 +179,6 @@ def without_form(reply: Reply) -> Reply:
     """Return a reply without its form if nothing that the user types can help: a setting is wrong."""
     if reply.problem is None or reply.problem.key != "misconfigured":
         return reply
-    return attrs.evolve(reply, page=Page.FAULT, facts={"status": int(reply.status)})
+    # The code of a link's callback may be spent: that page is not asked for again.
+    retry_to = "/login" if reply.page is Page.LINK_SENT else None
+    return attrs.evolve(reply, page=Page.FAULT, facts=fault(reply.problem, reply.status, retry_to=retry_to).facts)

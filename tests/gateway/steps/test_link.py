@@ -63,6 +63,15 @@ async def test_a_login(site: Site) -> None:
     assert (session.tokens.claims or {})["email"] == ADA.address
 
 
+async def test_a_setting_that_is_wrong(site: Site) -> None:
+    """The page leads to the login, and not to the link, whose code may be spent."""
+    browser = await ask(site)
+    path = await callback(site)
+    site.tenant.faults.add(Fault.REFUSAL, path=TOKEN, error="access_denied", description="Service not found: x")
+    seen = await browser.get(path)
+    assert (seen.status, f'href="{site.mount}/login"' in seen.text) == (500, True)
+
+
 async def test_in_json(site: Site) -> None:
     """A script sees that there is the choice, and what was sent."""
     browser = await site.browser()
