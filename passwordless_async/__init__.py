@@ -95,6 +95,7 @@ if TYPE_CHECKING:
         BindingRequired as BindingRequired,
         BrokenSeal as BrokenSeal,
         CircuitOpen as CircuitOpen,
+        ClientClosed as ClientClosed,
         CodeExpired as CodeExpired,
         CodeSpent as CodeSpent,
         CoolingDown as CoolingDown,
@@ -179,8 +180,8 @@ _NAMES = {
     "client.sessions.values": "Lifetimes SessionInfo StoredSession",
     "dpop": "CheckedProof DPoPKey DPoPVerifier MemoryReplayStore NonceCache NonceIssuer ProofGenerator ReplayStore",
     "errors": (
-        "AccessDenied AuthorizationPending BindingRequired BrokenSeal CircuitOpen CodeExpired CodeSpent CoolingDown "
-        "DPoPRequired InsufficientScope InsufficientUserAuthentication InvalidCallback InvalidClient "
+        "AccessDenied AuthorizationPending BindingRequired BrokenSeal CircuitOpen ClientClosed CodeExpired CodeSpent "
+        "CoolingDown DPoPRequired InsufficientScope InsufficientUserAuthentication InvalidCallback InvalidClient "
         "InvalidDPoPProof InvalidIdToken InvalidInput InvalidLogoutToken InvalidMfaState "
         "InvalidPhoneNumber InvalidRefreshToken InvalidSession InvalidTarget InvalidToken KeyMismatch KeyMissing "
         "MalformedAnswer MfaTokenExpired NonceChallengeRepeated "

@@ -4,7 +4,8 @@
 
     PasswordlessError
     ├── UsageError                 an argument is invalid; nothing was sent (argument, problem)
-    │   └── InvalidInput           the user mistyped an address, a number or a code: show the problem to them
+    │   ├── InvalidInput           the user mistyped an address, a number or a code: show the problem to them
+    │   └── ClientClosed           the client is being closed, or was closed
     ├── OAuthError                 the server refused (status, error, error_description)
     │   ├── WrongCode              the code is wrong or was used before
     │   ├── CodeExpired            the code is too old
@@ -134,6 +135,19 @@ class InvalidInput(
     It is the user's mistake, not the programmer's: your page can show ``problem``. The library removes what typing or
     copying adds, such as spaces and dashes in a code, and raises no error for it.
     """
+
+
+class ClientClosed(
+    UsageError, code="client_closed", advice="Send the call to another process, or open the client again."
+):
+    """The client is being closed, or was closed; nothing was sent.
+
+    A process that ends sees it: answer 503 with ``Retry-After``, as the gateway does. A client that was never opened
+    raises :class:`UsageError`.
+    """
+
+    def __init__(self) -> None:
+        super().__init__("client", "is not open any more: it is being closed, or was closed")
 
 
 class OAuthError(

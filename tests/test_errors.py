@@ -19,6 +19,7 @@ from passwordless_async.errors import (
     BindingRequired,
     BrokenSeal,
     CircuitOpen,
+    ClientClosed,
     CodeExpired,
     CodeSpent,
     CoolingDown,
@@ -88,6 +89,13 @@ TABLE = [
         "invalid_input",
         False,
         "Show problem to the user, and let them correct their input.",
+    ),
+    (
+        ClientClosed(),
+        "client: is not open any more: it is being closed, or was closed",
+        "client_closed",
+        False,
+        "Send the call to another process, or open the client again.",
     ),
     (
         OAuthError(**SAID_NO),

@@ -61,7 +61,7 @@ class PasswordlessClient:
     Besides the errors that it documents, each method that calls the service raises:
 
     - ``UsageError``: an argument is invalid, or the client is not open; nothing was sent. ``InvalidInput`` if a user
-      typed it
+      typed it, ``ClientClosed`` once the client is being closed
     - ``OAuthError``: the service refused
     - ``MalformedAnswer``: the response violates the protocol
     - ``QuotaExceeded``: the quota has no room in time; nothing was sent

@@ -128,7 +128,7 @@ class Refreshes:
             self._stored.note(key_of(tokens), tokens, identifier)
 
     def require_open(self) -> None:
-        """Raise ``UsageError`` if the client is being closed."""
+        """Raise ``ClientClosed`` if the client is being closed."""
         self._dispatcher.require_open()
 
     async def refresh(self, tokens: TokenSet, *, scope: str | None = None) -> TokenSet:

@@ -46,6 +46,7 @@ _TABLE: Mapping[type[PasswordlessError], tuple[str, HTTPStatus]] = {
     errors.PasswordlessError: ("fault", HTTPStatus.INTERNAL_SERVER_ERROR),
     errors.UsageError: ("fault", HTTPStatus.INTERNAL_SERVER_ERROR),
     errors.InvalidInput: ("invalid_input", HTTPStatus.BAD_REQUEST),
+    errors.ClientClosed: ("service_unavailable", HTTPStatus.SERVICE_UNAVAILABLE),
     errors.OAuthError: ("not_possible", HTTPStatus.FORBIDDEN),
     errors.WrongCode: ("wrong_code", HTTPStatus.FORBIDDEN),
     errors.CodeExpired: ("code_expired", HTTPStatus.FORBIDDEN),
@@ -107,6 +108,7 @@ _OF_SETTINGS = frozenset(
 _FOR_OPERATORS = frozenset({"fault", "misconfigured", "not_possible", "untrusted_answer"})
 # The user's own, or a mistake in the tenant's Actions.
 _FOR_BOTH = frozenset({"access_denied"})
+_CLOSING_SECONDS = 1  # until the call can be sent again: another process takes it
 
 
 def problem_of(error: PasswordlessError | Refused, field: str | None = None) -> tuple[Problem, HTTPStatus]:
@@ -129,5 +131,7 @@ def _facts(error: Exception) -> Mapping[str, int]:
     if isinstance(error, errors.RateLimited) and seconds is not None:
         # So long the client may send nothing: who asks again meanwhile is told of no later time.
         seconds = with_most_jitter(seconds)
+    if isinstance(error, errors.ClientClosed):
+        seconds = _CLOSING_SECONDS
     facts = {"seconds": seconds, "count": getattr(error, "attempts_left", None)}
     return {name: math.ceil(value) for name, value in facts.items() if value is not None}

@@ -18,6 +18,7 @@ from helpers.values import present
 from passwordless_async import (
     TESTING,
     AccessDenied,
+    ClientClosed,
     ClientSecretPost,
     CodeExpired,
     CodeSpent,
@@ -408,7 +409,7 @@ async def test_a_closed_client_says_so(client: PasswordlessClient) -> None:
     """Closing twice does nothing; using it afterwards is an error of the caller's."""
     await client.aclose()
     await client.aclose()
-    with pytest.raises(UsageError, match="client: is not open"):
+    with pytest.raises(ClientClosed, match="client: is not open any more"):
         await client.start(ADA)
 
 

@@ -14,6 +14,7 @@ from helpers.remote_store import RemoteStore
 from helpers.tenant_thread import running
 from passwordless_async import (
     TESTING,
+    ClientClosed,
     CodeSpent,
     Email,
     NonceCache,
@@ -67,13 +68,13 @@ async def test_closing_reports_abandoned_exchanges() -> None:
 
 
 async def test_a_closing_client_takes_no_new_calls() -> None:
-    """A start on the wire has its grace period; a new call raises ``UsageError``."""
+    """A start on the wire has its grace period; a new call raises ``ClientClosed``."""
     async with opened(grace=20.0) as (tenant, client):
         starting, answer = await kept_waiting(tenant, client.start(ADA), START)
         closing = asyncio.create_task(client.aclose())
         for _ in range(5):
             await asyncio.sleep(0)
-        with pytest.raises(UsageError, match="is not open"):
+        with pytest.raises(ClientClosed, match="is not open any more"):
             await client.start(BOB)
         answer.set()
         assert (await starting).who == ADA
@@ -86,7 +87,7 @@ async def test_a_call_of_a_closed_client_leaves_nothing_behind() -> None:
     async with opened(on_orphan=orphans.append) as (_, client):
         await client.aclose()
         before = asyncio.all_tasks()
-        with pytest.raises(UsageError, match="is not open"):
+        with pytest.raises(ClientClosed, match="is not open any more"):
             await client.exchange(ADA, "123456")
         assert (asyncio.all_tasks(), orphans) == (before, [])
 
@@ -106,7 +107,7 @@ async def test_a_call_of_a_closing_client_leaves_no_mark_in_a_shared_store() -> 
             await asyncio.sleep(0)
             calls = [client.start(BOB), client.exchange(ADA, tenant.outbox.code_for(ADA))]
             results = await asyncio.gather(*calls, client.sessions.refresh(session.id), return_exceptions=True)
-            assert [type(result) for result in results] == [UsageError] * 3
+            assert [type(result) for result in results] == [ClientClosed] * 3
             await closing
     assert store.asked == []
 

@@ -82,6 +82,19 @@ async def test_cancellation_is_no_defect(monkeypatch: pytest.MonkeyPatch) -> Non
         await asked(path="/code")
 
 
+async def test_a_client_that_is_being_closed_is_no_fault(caplog: pytest.LogCaptureFixture) -> None:
+    """The process ends: the same call to another one succeeds. The operator has nothing to mend."""
+    client = PasswordlessClient("acme.eu.auth0.com", "client", store=MemoryStore())
+    async with client:
+        pass
+    fields = b'{"identifier": "ada@example.com"}'
+    asking = request(method="POST", body=fields, headers=[*JSON, ("Content-Type", "application/json")])
+    answer = await Gateway(client, base_url="https://app.example").handle(asking)
+    key = json.loads(answer.body)["problem"]["key"]
+    assert (answer.status, key, dict(answer.headers)["Retry-After"]) == (503, "service_unavailable", "1")
+    assert [record for record in caplog.records if record.levelno >= logging.WARNING] == []
+
+
 async def test_a_client_that_is_not_open_is_named_in_the_log(caplog: pytest.LogCaptureFixture) -> None:
     """The page says that it is our fault, the log which: an application forgot its lifespan."""
     fields = b'{"identifier": "ada@example.com"}'

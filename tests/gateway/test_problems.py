@@ -38,6 +38,7 @@ TOLD: dict[str, tuple[str, int]] = {
     "PasswordlessError": ("fault", 500),
     "UsageError": ("fault", 500),
     "InvalidInput": ("invalid_input", 400),
+    "ClientClosed": ("service_unavailable", 503),
     "OAuthError": ("not_possible", 403),
     "WrongCode": ("wrong_code", 403),
     "CodeExpired": ("code_expired", 403),
@@ -123,6 +124,7 @@ def test_the_table_has_no_stranger() -> None:
         (errors.StoreUnavailable("x"), "store_unavailable", 503, {}),
         (errors.InvalidInput("code", "must be digits"), "invalid_input", 400, {}),
         (errors.UsageError("scope", "must be"), "fault", 500, {}),
+        (errors.ClientClosed(), "service_unavailable", 503, {"seconds": 1}),
         (Refused(), "refused", 403, {}),
         (Refused("closed", status=503, retry_after=60), "closed", 503, {"seconds": 60}),
     ],
@@ -166,6 +168,7 @@ def test_what_no_user_causes_is_a_setting(code: str, description: str, told: tup
         (errors.WrongCode(status=403, error="invalid_grant"), False),
         (errors.InvalidInput("otp", "must not be empty"), False),
         (errors.NotSent("nothing was sent"), False),
+        (errors.ClientClosed(), False),
         (Refused("fault"), False),
     ],
 )

@@ -40,7 +40,14 @@ from passwordless_async.client.traffic.gate import Gate
 from passwordless_async.client.traffic.retries import PRIORITIES, retry_delay
 from passwordless_async.client.traffic.single_flight import Departure, SingleFlight
 from passwordless_async.dpop.challenge import demands_nonce
-from passwordless_async.errors import CircuitOpen, NotSent, PasswordlessError, QuotaExceeded, TransportError, UsageError
+from passwordless_async.errors import (
+    CircuitOpen,
+    ClientClosed,
+    NotSent,
+    PasswordlessError,
+    QuotaExceeded,
+    TransportError,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Hashable
@@ -181,11 +188,9 @@ class Dispatcher:
             self._events.emit(Done(journey.operation, error, seconds, journey.transmissions))
 
     def require_open(self) -> None:
-        """Raise ``UsageError`` if the client is being closed: before a call leaves a mark in a store, for example."""
+        """Raise ``ClientClosed`` if the client is being closed: before a call leaves a mark in a store, for example."""
         if self._is_closing:
-            raise UsageError(
-                "client", "is not open: use it inside async with, for example in the application's lifespan"
-            )
+            raise ClientClosed
 
     async def _try(self, call: Call[T], journey: _Journey) -> T:
         failure: PasswordlessError | None = None

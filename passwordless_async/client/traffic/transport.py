@@ -31,7 +31,7 @@ from passwordless_async._common.origin import is_loopback
 from passwordless_async._common.secret import SecretBytes
 from passwordless_async.auth0.client_auth import session_checks_peers
 from passwordless_async.client.traffic.proxies import NO_PROXIES, Proxies
-from passwordless_async.errors import NotSent, OutcomeUnknown, PasswordlessError, UsageError
+from passwordless_async.errors import ClientClosed, NotSent, OutcomeUnknown, PasswordlessError, UsageError
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterable
@@ -148,11 +148,14 @@ class Transport:
     def require_api(self) -> aiohttp.ClientSession:
         """Return the session for API calls, with the same connections; raises :class:`UsageError` if it is not open."""
         if self._api is None or self._loop is None:
-            raise UsageError(
-                "client", "is not open: use it inside async with, for example in the application's lifespan"
-            )
+            raise self._not_open()
         self.require_own_loop()
         return self._api
+
+    def _not_open(self) -> UsageError:
+        if self._session is not None:
+            return ClientClosed()
+        return UsageError("client", "is not open: use it inside async with, for example in the application's lifespan")
 
     def require_own_loop(self) -> None:
         """Raise :class:`UsageError` in another event loop than the one in which it was opened."""
@@ -190,14 +193,13 @@ class Transport:
                 may have been sent, unless ``NotSent`` is raised.
 
         Raises:
+            ClientClosed: The client was closed; nothing was sent.
             UsageError: The client is not open, or open in another event loop; nothing was sent.
             NotSent: Nothing was sent.
             OutcomeUnknown: The request was sent and no response arrived.
         """
         if self._session is None or self._loop is None:
-            raise UsageError(
-                "client", "is not open: use it inside async with, for example in the application's lifespan"
-            )
+            raise self._not_open()
         self.require_own_loop()
         return self._send(self._session, request, departs)
 

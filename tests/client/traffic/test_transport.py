@@ -23,6 +23,7 @@ from passwordless_async._common.secret import SecretBytes
 from passwordless_async.auth0.refusals import refusal
 from passwordless_async.client.traffic.transport import MAX_BODY, MAX_FIELD, Transport
 from passwordless_async.errors import (
+    ClientClosed,
     MalformedAnswer,
     NotSent,
     OutcomeUnknown,
@@ -368,7 +369,7 @@ async def test_a_transport_that_is_not_open_says_so() -> None:
     async with transport:
         pass
     await transport.aclose()
-    with pytest.raises(UsageError, match="client: is not open"):
+    with pytest.raises(ClientClosed, match="client: is not open any more"):
         await transport.send(request)
 
 
