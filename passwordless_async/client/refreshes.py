@@ -87,7 +87,7 @@ class _Request:
 class _Final:
     """A final answer to a refresh token."""
 
-    error: errors.InvalidRefreshToken
+    refusal: errors.InvalidRefreshToken | None  # None: the token was replaced, which is nearly always so
     sent_at: float = -math.inf  # a token that was replaced at this time may be sent again within the overlap
 
 
@@ -193,7 +193,7 @@ class Refreshes:
         """Raise the error for a refresh token that must not be sent (again)."""
         final = self._final.get(key)
         if final is not None and _clock.monotonic() - final.sent_at >= self.overlap:
-            raise copy.copy(final.error)
+            raise _replaced() if final.refusal is None else copy.copy(final.refusal)
         if not self._may_send_again(key, request):
             raise errors.OutcomeUnknown("the refresh token was sent before and no answer came: it was not sent again")
 
@@ -218,7 +218,7 @@ class Refreshes:
             raise
         self._doubtful.pop(spent, None)
         if token_hash(renewed) != spent:
-            self._final[key] = _Final(_replaced(), began)
+            self._final[key] = _Final(None, began)
         return renewed
 
     def _policy_of(self, first_sent: float | None) -> Policy | None:

@@ -21,6 +21,7 @@ from passwordless_async.cli.terminal.failure import problem_of
 from passwordless_async.cli.terminal.questions import secret_from
 from passwordless_async.cli.terminal.show import plain
 from passwordless_async.client.client import PasswordlessClient
+from passwordless_async.client.sessions.values import Lifetimes
 from passwordless_async.errors import UsageError
 from passwordless_async.gateway.captcha import Captcha
 from passwordless_async.stores import KeyRing, MemoryStore
@@ -81,8 +82,18 @@ class Plan:
                 client_auth=self.client_auth,
                 dpop=of["dpop"],
                 store=store,
+                lifetimes=self._lifetimes(),
                 on_event=on_event,
             )
+
+    def _lifetimes(self) -> Lifetimes:
+        """Return lifetimes with which a store forgets a session soon after its end, and not a week later.
+
+        A store keeps a session for ``idle`` after its last use, whenever it ends.
+        """
+        stock, of = Lifetimes(), self.values.of
+        longest = max(of["session_for"] or stock.absolute, of["remember_for"] or 0.0)
+        return attrs.evolve(stock, idle=min(stock.idle, longest))
 
     def make_gateway(self, client: PasswordlessClient, on_audit: Sequence[Callable[[AuditEvent], None]]) -> Gateway:
         """Make the gateway of an open client."""

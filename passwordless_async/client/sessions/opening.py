@@ -147,5 +147,5 @@ class Openings:
 
     async def aclose(self, *, grace: float) -> None:
         """Cancel pending openings after ``grace`` seconds, and give up their tokens."""
-        await asyncio.sleep(0)  # in which callers that have just received tokens begin
+        # A caller starts its opening in the step in which it receives its tokens: no login is between the two.
         await asyncio.gather(self._flights.aclose(grace=grace), self._keepings.aclose(grace=grace))

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from passwordless_async import ClientSecretPost, MemoryStore, NoClientAuth, PrivateKeyJwt
+from passwordless_async import ClientSecretPost, Lifetimes, MemoryStore, NoClientAuth, PrivateKeyJwt
 from passwordless_async.cli.app import run
 from passwordless_async.cli.gateway.plan import plan
 from passwordless_async.cli.gateway.reading import WrongSettings, read
@@ -174,6 +174,22 @@ async def test_files_and_options_that_clash(flags: dict[str, Any], problem: str)
     with pytest.raises(WrongSettings) as raised:
         await gateway_of(made(**flags))
     assert raised.value.message == problem
+
+
+@pytest.mark.parametrize(
+    ("flags", "seconds"),
+    [
+        ({}, 7 * 86_400.0),
+        ({"session_for": "60"}, 60.0),
+        ({"session_for": "60", "remember_for": "600"}, 600.0),
+        ({"remember_for": "600"}, 7 * 86_400.0),
+        ({"session_for": "60", "remember_for": "2592000"}, 7 * 86_400.0),
+    ],
+)
+def test_a_store_forgets_sessions_soon_after_their_end(flags: dict[str, Any], seconds: float) -> None:
+    """It keeps a session after its last use for as long as the longest of them lasts, at most for a week."""
+    client = made(**flags).make_client(MemoryStore(), ())
+    assert client.sessions._records._lifetimes == Lifetimes(idle=seconds)
 
 
 async def test_stores(tmp_path: Path) -> None:
