@@ -1,1 +1,1 @@
-"""What all layers use and no application sees: secrets, checks of arguments, clocks, encodings, plain HTTP values."""
+"""Internal helpers of all layers: secrets, checks of arguments, clocks, encodings, plain HTTP values."""

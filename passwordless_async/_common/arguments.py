@@ -23,7 +23,7 @@ _VISIBLE_ASCII = re.compile(r"[\x21-\x7E]+")
 _LANGUAGE_TAG = re.compile(r"[A-Za-z]{1,8}(?:-[A-Za-z0-9]{1,8})*")
 
 _MAX_WHOLE = 10**9
-_MAX_SECONDS = 10**9  # more than thirty years; clocks and stores add it to theirs
+_MAX_SECONDS = 10**9  # more than thirty years; clocks and stores add it to their time
 MAX_SCOPE = 4096  # characters
 MAX_AUDIENCE = 2048  # characters; Auth0 allows identifiers of 600
 MAX_CLIENT_ID = 256  # characters; Auth0's have 32
@@ -40,7 +40,7 @@ def instance(argument: str, value: object, kind: type[T], *, named: str) -> T:
 
 
 def plain_functions(argument: str, given: object) -> tuple[Any, ...]:
-    """Return functions that are not awaited: one is given, or several, or None for none."""
+    """Return functions that are not awaited, from one, several, or None."""
     alone = () if given is None else (given,)
     functions = tuple(given) if isinstance(given, list | tuple) else alone
     return tuple(plain_function(argument, function) for function in functions)
@@ -56,7 +56,7 @@ def plain_function(argument: str, given: object) -> Callable[..., Any]:
 
 
 def texts(argument: str, given: object) -> tuple[str, ...]:
-    """Return one text or several as a tuple; one text is no sequence of letters."""
+    """Return one text or several as a tuple; a single text is not split into letters."""
     several = (given,) if isinstance(given, str) else given
     if not isinstance(several, Iterable):
         raise UsageError(argument, f"must be a str or several, not {type_name(given)}")
@@ -70,7 +70,7 @@ def texts(argument: str, given: object) -> tuple[str, ...]:
 def words(argument: str, text: str) -> list[str]:
     """Return the words of one text with single spaces between.
 
-    A comma is legal in a scope (RFC 6749 §3.3), but in such a text it is nearly always meant to separate.
+    A comma is legal in a scope (RFC 6749 §3.3), but in such a text it is nearly always meant as a separator.
     """
     if "," in text:
         raise UsageError(
@@ -107,7 +107,7 @@ def bounded(argument: str, value: object, *, at_most: int) -> str:
 def printable(argument: str, value: object, *, at_most: int) -> str:
     """Return a non-empty text without spaces, control characters or lone surrogates, in any script."""
     value = bounded(argument, value, at_most=at_most)
-    # Of all white space, isprintable lets the ASCII space pass alone.
+    # The ASCII space is the only white space for which isprintable is true.
     if not value.isprintable() or " " in value:
         raise UsageError(argument, "must not contain spaces or control characters")
     return value

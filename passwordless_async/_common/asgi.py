@@ -1,7 +1,7 @@
-"""The types of ASGI, and what a scope says of a request's path.
+"""The types of ASGI, and the path of a request from its scope.
 
-A server's ``path`` has percent-escapes decoded; ``raw_path`` is as it came, where the server gives it. ``root_path`` is
-where the application is mounted.
+A server decodes percent-escapes in ``path``; ``raw_path`` is undecoded, if the server has it. ``root_path`` is the
+application's mount path.
 """
 
 from __future__ import annotations
@@ -20,19 +20,19 @@ _PATH_SAFE = "/!$&'()*+,;=:@~-._"  # RFC 3986 §3.3, pchar and the slash
 
 
 def raw_path(scope: Mapping[str, Any]) -> str:
-    """Return the path as it came; a server without ``raw_path`` hides whether a ``/`` was ``%2F``."""
+    """Return the undecoded path; without ``raw_path``, it is unknown whether a ``/`` was ``%2F``."""
     raw: bytes | None = scope.get("raw_path")
     return as_sent(scope["path"]) if raw is None else raw.decode("latin-1")
 
 
 def root_path(scope: Mapping[str, Any]) -> str:
-    """Return where the application is mounted, decoded and without a slash at its end."""
+    """Return the application's mount path, decoded and without a slash at its end."""
     root: str = scope.get("root_path") or ""
     return root.rstrip("/")
 
 
 def mount_of(scope: Mapping[str, Any]) -> str:
-    """Return the same as it stands in a path that came."""
+    """Return the application's mount path, undecoded."""
     root = root_path(scope)
     return as_sent(root) if root else ""
 

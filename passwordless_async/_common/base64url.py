@@ -21,12 +21,12 @@ def encode(data: bytes) -> bytes:
 
 def encode_text(data: bytes) -> str:
     """Encode as text."""
-    # Not by encode(): a login comes here so often that the calls between show in its count of frames.
+    # Does not call encode(): a login calls this so often that a further call would show in its count of frames.
     return b2a_base64(data, newline=False).translate(_TO_URL, b"=").decode()
 
 
 def decode(segment: str) -> bytes:
-    """Decode the canonical form: no padding, no white space, unused bits zero. Any other segment gives no bytes."""
+    """Decode the canonical form: no padding, no white space, unused bits zero. Any other segment returns no bytes."""
     try:
         standard = segment.encode("ascii").translate(_FROM_URL)
         left = len(standard) % 4

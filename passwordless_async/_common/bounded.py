@@ -1,4 +1,4 @@
-"""A mapping with a limit: the entry least recently used makes room for a new one."""
+"""A mapping with a limit: a new entry evicts the least recently used one."""
 
 from __future__ import annotations
 

@@ -19,7 +19,7 @@ cpu = time.process_time  # of this process, all its threads: seconds
 
 
 def steady() -> Callable[[], float]:
-    """Return a clock that shows the wall clock's time now, and is never set: it goes on by the monotonic clock."""
+    """Return a clock that starts at the wall clock's present time, and then follows the monotonic clock."""
     offset = now() - monotonic()
     return lambda: offset + monotonic()
 

@@ -1,7 +1,7 @@
-"""Bodies that a server, or a gateway between, compressed although ``identity`` was asked for (RFC 9110 §8.4).
+"""Bodies that a server, or a gateway in between, compressed although ``identity`` was requested (RFC 9110 §8.4).
 
-The request is spent by then: a body that can be decoded is, within the bound that holds for all bodies. gzip and
-deflate always can. zstd and Brotli need a module that this package does not require: ``compression.zstd`` (Python 3.14)
+The code is spent by then, so the body is decoded if possible, within the bound for all bodies. gzip and deflate always
+work. zstd and Brotli need a module that this package does not require: ``compression.zstd`` (Python 3.14)
 or ``backports.zstd``; ``brotli`` or ``brotlicffi`` from 1.2, which can bound what they decode.
 """
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from types import ModuleType
 
-_MAX_CODINGS = 2  # applied one after the other; more is no accident
+_MAX_CODINGS = 2  # applied one after the other; more would be an attack
 _IDENTITY = "identity"
 _GZIP_OR_ZLIB = 32 + zlib.MAX_WBITS  # by the header that is found
 _RAW = -zlib.MAX_WBITS  # what some servers send as ``deflate``
@@ -43,7 +43,7 @@ def _inflated(body: SecretBytes, at_most: int, *, formats: tuple[int, ...]) -> S
     for wbits in formats:
         decoder = zlib.decompressobj(wbits)
         try:
-            # One more than allowed, which tells a body that is too long.
+            # One more than allowed, to detect a body that is too long.
             result = SecretBytes(decoder.decompress(body, at_most + 1))
         except zlib.error:
             continue

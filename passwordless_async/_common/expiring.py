@@ -1,11 +1,11 @@
-"""What is remembered for a time is given back when the time is over: the rule of this process's memories.
+"""Mappings and queues for values that expire.
 
 Invariants:
 
-- There are no timers. Each new value gives back up to ``GIVEN_BACK_AT_ONCE`` values that have expired, the first ones
-  first. So no call pays for all, and values that come no faster than before leave none behind.
+- There are no timers. Each new value frees up to ``GIVEN_BACK_AT_ONCE`` expired values, in the order of expiry. So no
+  single call pays for all, and at a steady rate of new values, no expired ones accumulate.
 - The cost of a step does not grow with the number of values.
-- A value is held for a five-hundredth of its time longer at most, or for a second.
+- A value is kept at most a five-hundredth of its lifetime too long, or a second.
 """
 
 from __future__ import annotations
@@ -22,14 +22,14 @@ K = TypeVar("K", bound=Hashable)
 T = TypeVar("T")
 
 GIVEN_BACK_AT_ONCE = 8  # in about as many microseconds
-_STEPS = 1024  # that a time has at most: the heap of steps stays small, whatever the times
+_STEPS = 1024  # per lifetime at most: the heap of steps stays small, whatever the lifetimes
 
 
 class Deadlines(Generic[K]):
-    """Names in the order in which their time is over.
+    """Names in the order of their expiry.
 
-    A name is in the step that its time ends in: a second, or of a longer time a five-hundredth at most.
-    Call :meth:`take` as often as :meth:`add`: only that removes the steps that are over.
+    A name is in the step in which it expires. A step lasts a second, or up to a five-hundredth of a longer lifetime.
+    Call :meth:`take` as often as :meth:`add`: only that removes the steps that have passed.
     """
 
     __slots__ = ("_names", "_steps")
@@ -53,7 +53,7 @@ class Deadlines(Generic[K]):
 
     def remove(self, name: K, step: int) -> None:
         """Remove a name."""
-        # A step without names is left until it is over: to find it in the heap would cost more.
+        # A step without names is left until it has passed: finding it in the heap would cost more.
         del self._names[step][name]
 
     def is_over(self, now: float) -> bool:
@@ -84,7 +84,7 @@ class Deadlines(Generic[K]):
 
 
 class Expiring(Generic[K, T]):
-    """Values by name, each until it expires; ``size`` at most, of which the one that expires first makes room."""
+    """Values by name, each until it expires; at most ``size``, of which the first to expire is evicted."""
 
     def __init__(self, size: int) -> None:
         self._size = size
@@ -106,9 +106,9 @@ class Expiring(Generic[K, T]):
         return max(self._entries[name][1] - _clock.monotonic(), 0.0) if name in self._entries else 0.0
 
     def put(self, name: K, value: T, seconds: float) -> None:
-        """Keep a value for so many seconds."""
+        """Keep a value for ``seconds``."""
         now = _clock.monotonic()
-        # Nearly always neither is so: asked here, a login enters fewer frames.
+        # Nearly always neither is true: the check here saves a login some frames.
         if name in self._entries:
             self.discard(name)
         if self._deadlines.is_over(now):

@@ -58,7 +58,7 @@ class HttpResponse:
 
     Args:
         unreadable: Why the body could not be read, such as "is over 10 bytes"; then there is none. Status and header
-            fields count all the same: a 429 is one, whatever its body is.
+            fields are still used: a 429 is one, whatever its body is.
     """
 
     status: int
@@ -68,7 +68,7 @@ class HttpResponse:
 
     @property
     def is_empty(self) -> bool:
-        """Whether there is no body, or one of blanks alone; one that cannot be read is not empty."""
+        """Whether there is no body, or only blanks; an unreadable one is not empty."""
         return not self.unreadable and not self.body.strip()
 
     @property
@@ -120,7 +120,7 @@ def http_date(value: str) -> float | None:
     """Return the seconds since the UNIX epoch of an HTTP date; None if it is none."""
     try:
         date = parsedate_to_datetime(value)
-        # The asctime form names no zone and means UTC (RFC 9110 §5.6.7); Python takes it for local time.
+        # The asctime form has no zone and means UTC (RFC 9110 §5.6.7); Python would read it as local time.
         return (date if date.tzinfo else date.replace(tzinfo=UTC)).timestamp()
     except (ValueError, OverflowError, TypeError):
         return None
@@ -137,7 +137,7 @@ def read_segment_leniently(segment: str) -> SecretDict | None:
 
 def _may_be_json(content_type: str) -> bool:
     media_type = content_type.partition(";")[0].strip().lower()
-    # Some servers name no format, or call JSON a text; a page is not read as tokens.
+    # Some servers send no type, or text/plain for JSON; an HTML page is not read as tokens.
     return media_type in {"", "application/json", "text/json", "text/plain"} or (
         media_type.startswith("application/") and media_type.endswith("+json")
     )
@@ -151,9 +151,9 @@ _DECODER = json.JSONDecoder(parse_constant=lambda _name: None)
 async def run_flow(
     flow: Generator[HttpRequest, HttpResponse, T], send: Callable[[HttpRequest], Awaitable[HttpResponse]]
 ) -> T:
-    """Run a flow to its end: send what it yields, and hand it each response or error. Raises what the flow raises.
+    """Run a flow to its end: send each request, and pass the flow the response or error. Raises what the flow raises.
 
-    It sends each request once. The client's own requests go by its dispatcher, which knows when to send one again.
+    It sends each request once. The client's own requests use its dispatcher, which decides about retries.
     """
     try:
         request = next(flow)

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 
 def module_of(package: str, names: Mapping[str, str]) -> dict[str, str]:
-    """Return the module of each name; ``names`` has a package's modules, each with the names that it gives."""
+    """Return the module of each name; ``names`` has a package's modules, each with its names."""
     return {name: f"{package}.{module}" for module, given in names.items() for name in given.split()}
 
 
@@ -29,7 +29,7 @@ def lazy(package: str, modules: Mapping[str, str]) -> tuple[Callable[[str], obje
         source = modules.get(name)
         if source is None:
             raise AttributeError(f"module {package!r} has no attribute {name!r}", name=name, obj=module)
-        # Stored, so that the next look-up does not come here. Threads that race here find the same object.
+        # Stored, so that the next look-up does not call this. Threads that race here find the same object.
         owner = import_module(source)
         value: object = getattr(owner, name) if hasattr(owner, name) else import_module(f"{source}.{name}")
         vars(module)[name] = value

@@ -1,9 +1,9 @@
 """Secrets that print as ``<redacted>``.
 
-A secret is a plain ``str`` or ``bytes`` in every respect but its ``repr``. Logs of containers, reprs of values and
-tracebacks with locals call ``repr``, so none of them shows it; formatting the secret itself does.
+A secret is a plain ``str`` or ``bytes`` except for its ``repr``. Logs of containers, reprs of values and tracebacks
+with locals call ``repr``, so none of them shows it; formatting the secret itself does.
 
-The idiom, in every public function and constructor with a secret argument, and nowhere below::
+Use it like this in every public function and constructor with a secret argument, and nowhere below::
 
     def exchange(self, who: User, otp: str) -> TokenSet:
         otp = conceal(otp)  # the first statement: from here no frame of ours holds the bare text
@@ -27,7 +27,7 @@ T = TypeVar("T")
 
 
 class Secret(str):
-    """A text with a redacted repr; so are its slices, because printers shorten a long text before they print it."""
+    """A text with a redacted repr, as its slices have, because printers shorten a long text before they print it."""
 
     __slots__ = ()
 
@@ -113,7 +113,7 @@ def conceal_mapping(value: object) -> SecretDict | None:
 
 
 class Hidden:
-    """Stands for an argument of the wrong type, which may be a secret: it stores only the name of that type."""
+    """A placeholder for an argument of the wrong type, which may be a secret: it stores only the name of that type."""
 
     __slots__ = ("type_name",)
 
@@ -133,15 +133,15 @@ def hide(value: Any) -> Any:  # noqa: ANN401 - as conceal()
 
 
 def type_name(value: object) -> str:
-    """Return the name of a value's type, for an error text; of a hidden value, that of the original."""
+    """Return the name of a value's type, for an error text; for a hidden value, that of the original."""
     return value.type_name if isinstance(value, Hidden) else type(value).__name__
 
 
 def always_printable(cls: type[T]) -> type[T]:
-    """Make the repr of half-built values show the class name alone (a class decorator).
+    """Make the repr of half-built values show only the class name (a class decorator).
 
-    A constructor that refuses an argument leaves such a value in a local of its frame. Up to Python 3.12 the printer of
-    tracebacks with locals gives up at a repr that raises, and the report is lost.
+    A constructor that refuses an argument leaves such a value in a local of its frame. Up to Python 3.12, printing a
+    traceback with locals fails at a repr that raises, and the report is lost.
     """
     show = cls.__repr__
 

@@ -1,7 +1,7 @@
-"""JSON that every reader reads alike, for what is signed (RFC 8259, RFC 7515, RFC 7519).
+"""Reads unambiguous JSON, for signed values (RFC 8259, RFC 7515, RFC 7519).
 
-Two readers that disagree about a token are an attack. Refused are: an encoding but UTF-8 without a byte order mark, a
-name given twice, NaN and Infinity, numbers beyond a double, and lone surrogates (RFC 8259 §4, §6, §8).
+An attacker could exploit two readers that disagree about a token. So it refuses: encodings other than UTF-8 without a
+byte order mark, a name given twice, NaN and Infinity, numbers beyond a double, lone surrogates (RFC 8259 §4, §6, §8).
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ _MAX_LEVELS = 100  # of objects and arrays; an honest token has two or three
 
 
 def read_strictly(data: bytes, *, most_brackets: int | None = None) -> SecretDict | None:
-    """Return a JSON object that every reader reads alike; None if the data is not one.
+    """Return an unambiguous JSON object; None if the data is not one.
 
     ``most_brackets`` bounds its objects and arrays: how deep Python itself reads depends on its stack at the moment.
     """
@@ -31,7 +31,7 @@ def read_strictly(data: bytes, *, most_brackets: int | None = None) -> SecretDic
             json.dumps(value, ensure_ascii=False).encode()
     except (ValueError, RecursionError):
         return None
-    return value if isinstance(value, SecretDict) else None  # as the hook made it
+    return value if isinstance(value, SecretDict) else None  # made by the hook
 
 
 def _whole(text: str) -> object:
@@ -51,7 +51,7 @@ def read_segment(segment: str) -> SecretDict | None:
 def read_claims(data: bytes) -> SecretDict | None:
     """Return the JSON object of a JWT's decoded segment; None if it is not one, or nested too deeply.
 
-    Claims are handed on to code that may recurse: it must not fail where Python's decoder did not.
+    Claims are passed to code that may recurse: it must not fail if Python's decoder did not.
     """
     value = read_strictly(data)
     deep = value is not None and data.count(b"{") + data.count(b"[") > _MAX_LEVELS and _is_deep(value)
@@ -59,7 +59,7 @@ def read_claims(data: bytes) -> SecretDict | None:
 
 
 def _is_deep(value: SecretDict) -> bool:
-    """Return whether objects and arrays are nested beyond the bound, whatever is left of the stack."""
+    """Return whether objects and arrays are nested beyond the bound, independently of the stack."""
     level: list[Any] = [value]
     for _ in range(_MAX_LEVELS):
         level = [member for each in level for member in _nested_in(each)]

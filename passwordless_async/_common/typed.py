@@ -1,4 +1,4 @@
-"""What a user typed: codes, phone numbers, e-mail addresses.
+"""Reads the input of users: codes, phone numbers, e-mail addresses.
 
 Characters that a keyboard or a copy adds are removed or replaced: spaces, dashes, parentheses, digits of another width
 or script. If the rest is invalid, :class:`InvalidInput` is raised; for a value that is not a ``str``,
@@ -15,17 +15,17 @@ from passwordless_async._common import arguments as _check
 from passwordless_async._common.secret import Secret
 from passwordless_async.errors import InvalidInput, UsageError
 
-_MAX_TYPED = 256  # characters, before what does not count is removed
+_MAX_TYPED = 256  # characters, before ignored ones are removed
 _MAX_ADDRESS = 254  # characters, RFC 5321 §4.5.3.1.3 less the angle brackets
 # ITU-T E.164: a plus, a country code that does not start with 0, at most fifteen digits. The shortest numbers that are
 # assigned have seven, as on Niue: +683 4000.
 _E164 = re.compile(r"\+[1-9][0-9]{6,14}")
-_MINUS = "\u2212"  # by its category no dash
+_MINUS = "\u2212"  # not a dash by its category
 _IN_NUMBERS = frozenset("()./")  # besides blanks and dashes (ITU-T E.123)
 
 
 def code(argument: str, value: object, *, at_most: int) -> Secret:
-    """Return a code. No code has blanks, so these are removed; dashes are, where digits are left without them."""
+    """Return a code. Blanks are removed, because no code has any; dashes are removed if only digits are left."""
     try:
         return _code(argument, value, at_most)
     except UsageError as error:
@@ -82,7 +82,7 @@ def _email_address(argument: str, value: object) -> str:
 
 
 def _by_whom(error: UsageError, value: object) -> UsageError:
-    """Return the error of the user where a text was wrong, else the programmer's."""
+    """Return the user's error if a text is wrong, otherwise the programmer's."""
     return InvalidInput(error.argument, error.problem) if isinstance(value, str) else error.with_traceback(None)
 
 

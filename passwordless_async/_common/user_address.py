@@ -50,7 +50,7 @@ def user_address(argument: str, value: object, *, allow_private: bool = True) ->
 
 
 def counted_as(address: IpAddress) -> str:
-    """Return what the requests of an address are counted under: of IPv6 the network, for one user has all of it."""
+    """Return the name that counts the requests of an address: for IPv6 the network, because one user has all of it."""
     if isinstance(address, IPv4Address):
         return str(address)
     return str(IPv6Address(int(address) >> _IPV6_HOST_BITS << _IPV6_HOST_BITS))
@@ -73,6 +73,6 @@ def _address(argument: str, value: object) -> IpAddress:
 
 
 def _is_no_users(address: IpAddress) -> bool:
-    # Of IPv6 the ranges that are reserved today may be given out.
+    # Reserved IPv6 ranges may be assigned later.
     is_reserved = isinstance(address, IPv4Address) and address.is_reserved
     return is_reserved or address.is_loopback or address.is_unspecified or address.is_multicast

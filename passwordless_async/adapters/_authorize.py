@@ -44,7 +44,7 @@ class Passed:
 
 @attrs.frozen(eq=False)
 class Entrance:
-    """One of an API's names: its base URL, that one's path, and the guard behind it."""
+    """One of an API's names: its base URL, the path of that URL, and its guard."""
 
     base_url: str
     base_path: str
@@ -127,14 +127,14 @@ class Authorizer:
         return await guard.authorize(method, path, presented, self._validate, self._required), False
 
     def _entrance(self, headers: Headers, root_path: str) -> Entrance:
-        """Return the name of the API that a request came to; of those of one host, by where the app is mounted."""
+        """Return the name under which a request reached the API; if names share a host, by the application's mount."""
         entrances = self._hosts.choose(headers)
         if len(entrances) == 1 or not root_path:
             return entrances[0]
         return max(entrances, key=lambda entrance: _fit(entrance, root_path))
 
     def _elsewhere(self, root_path: str) -> list[str]:
-        """Return the base URLs that a request did not come to: another one of the same host fits the mount better."""
+        """Return the base URLs that are excluded, because another one of the same host fits the mount better."""
         elsewhere: list[str] = []
         for siblings in self._siblings:
             best = max(_fit(entrance, root_path) for entrance in siblings)

@@ -3,8 +3,8 @@
 Invariants:
 
 - A header field only selects one of the configured base URLs. It never adds one.
-- ``Forwarded`` (RFC 7239) and ``X-Forwarded-Host`` are read where the number of trusted proxies is named, and of them
-  the entry of the outermost one: the Nth from the right. A client may have sent those further left.
+- ``Forwarded`` (RFC 7239) and ``X-Forwarded-Host`` are read only with ``trusted_proxies``. The entry of the outermost
+  proxy is used: the Nth from the right. A client may have sent those further left.
 - An unknown host selects the first base URL. The selection affects challenges and metadata, not the check of ``htu``.
 """
 
@@ -35,8 +35,8 @@ class NamedHosts(Generic[T]):
     """Chooses among the base URLs of an API.
 
     Args:
-        bases: What belongs to each base URL, normalised as :func:`~passwordless_async.dpop.server.uri.base_urls` does.
-        trusted_proxies: How many proxies before the application add to the forwarding fields.
+        bases: A value for each base URL, normalised as by :func:`~passwordless_async.dpop.server.uri.base_urls`.
+        trusted_proxies: The number of proxies in front of the application that add to the forwarding fields.
     """
 
     __slots__ = ("_by_origin", "_first", "_is_one", "_schemes", "_trusted")
@@ -53,7 +53,7 @@ class NamedHosts(Generic[T]):
         self._schemes = tuple(dict.fromkeys(origin.partition(":")[0] for origin in self._by_origin))
 
     def choose(self, headers: Headers) -> T:
-        """Return what belongs to the base URL that a request came to."""
+        """Return the value for the base URL of a request."""
         if self._is_one:
             return self._first
         host = self._host(headers)

@@ -25,11 +25,11 @@ HEADERS = {
 
 
 class MetadataDocuments:
-    """The documents of an API, by their paths; of several hosts that share a path, each has its own.
+    """The documents of an API, by their paths; hosts that share a path have one each.
 
     Args:
         server: The resource server; a verifier has no documents.
-        trusted_proxies: How many proxies before the application add to the forwarding fields.
+        trusted_proxies: The number of proxies in front of the application that add to the forwarding fields.
     """
 
     __slots__ = ("_by_path",)

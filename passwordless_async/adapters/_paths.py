@@ -1,10 +1,10 @@
-"""Paths that need no token: an explicit list, compared with the path as it came, before anything decodes it.
+"""Paths that need no token: an explicit list, compared with the path before anything decodes it.
 
 Invariants:
 
-- A path is public only in its plain spelling. One with an escape of a plain character, an empty or a dot segment, a
-  semicolon or a backslash needs a token: two servers could read it differently.
-- The case counts, and so does a trailing slash.
+- A path is public only in its plain spelling. A path with an escape of a plain character, an empty or a dot segment, a
+  semicolon or a backslash needs a token: two servers could interpret it differently.
+- Paths are case-sensitive, and a trailing slash matters.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """Reads the request in an ASGI scope: the target that the client signed, and the path that the application routes.
 
-uvicorn and Starlette have the root path at the start of ``path`` as well, Hypercorn has not; as Starlette does, it
-counts as there if ``path`` begins with it.
+uvicorn and Starlette repeat the root path at the start of ``path``; Hypercorn does not. As in Starlette, it counts as
+repeated if ``path`` begins with it.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ async def authorize(authorizer: Authorizer, scope: Scope) -> tuple[Authorized, b
 
 
 def passed(authorizer: Authorizer, authorized: Authorized) -> dict[str, Any]:
-    """Return what a scope has of a request that passed."""
+    """Return the result of an earlier check from a scope."""
     return {AUTHORIZED: authorized, PASSED: Passed(authorizer.api, authorized)}
 
 
@@ -49,7 +49,7 @@ def target_of(scope: Mapping[str, Any], base_path: str) -> str:
         return raw
     mounted = mount_of(scope)
     whole = raw if _begins(scope["path"], root) else mounted + raw
-    # The base URL has the root path in it already, or where it begins: an application within may be mounted deeper.
+    # The base URL already has the root path, or its beginning: an inner application may be mounted deeper.
     shared = overlap(base_path, mounted)
     normal = uri.normalize_path(whole) if shared else None
     return normal[len(shared) :] if normal is not None and _begins(normal, shared) else whole
@@ -58,7 +58,7 @@ def target_of(scope: Mapping[str, Any], base_path: str) -> str:
 def path_below(scope: Mapping[str, Any]) -> str:
     """Return the path below the root path, as it came; empty if it is spelled in two ways.
 
-    A middleware outside may have rewritten ``path``, which the application routes, and not ``raw_path``.
+    An outer middleware may have rewritten ``path``, by which the application routes, but not ``raw_path``.
     """
     raw, path, root = raw_path(scope), scope["path"], mount_of(scope)
     if as_sent(path) != raw.partition("?")[0]:
@@ -69,8 +69,8 @@ def path_below(scope: Mapping[str, Any]) -> str:
 def public_path(scope: Mapping[str, Any]) -> str:
     """Return the path below the root path, as it came; empty if frameworks may route another one.
 
-    Of a path that has the root path elsewhere than at its start, Litestar routes what comes after. Where the root path
-    ends with a slash, Starlette routes the whole path, others what is below.
+    If the root path occurs elsewhere than at the start of a path, Litestar routes the part after it. If the root path
+    ends with a slash, Starlette routes the whole path, and others the part below it.
     """
     raw, root = raw_path(scope), mount_of(scope)
     if root and root in raw and (not _begins(raw, root) or scope["root_path"].endswith("/")):

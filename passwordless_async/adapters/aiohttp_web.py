@@ -65,12 +65,12 @@ def protect(
     """Make a decorator of handlers that need a valid access token: functions, and methods of a ``web.View``.
 
     A request that has passed the middleware of the same server, or another decorator, is not checked twice: its proof
-    is spent once. What this decorator requires is checked.
+    is spent once. The decorator then checks only its own requirements.
 
     Args:
         server: Checks tokens and proofs.
-        trusted_proxies: How many proxies before the application add to ``Forwarded`` or ``X-Forwarded-Host``; 0: these
-            are not read. They choose among several base URLs.
+        trusted_proxies: The number of your proxies that add to ``Forwarded`` or ``X-Forwarded-Host``, which select one
+            of several base URLs; 0: these fields are not read.
         requirements: ``scopes``, ``any_scope``, ``permissions``, ``max_age`` and ``acr_values``, as for
             :meth:`ResourceServer.authorize <passwordless_async.ResourceServer.authorize>`.
 
@@ -134,17 +134,15 @@ def dpop_middleware(
     """Make a middleware that requires a valid access token, and its proof if the token is bound.
 
     Args:
-        verifier: A :class:`~passwordless_async.ResourceServer`, which checks tokens and proofs and whose metadata is
-            served too; or a verifier, which checks the proofs.
+        verifier: A :class:`~passwordless_async.ResourceServer`, which checks tokens and proofs and makes the middleware
+            serve its metadata; or a verifier, which checks the proofs.
         token_info: With a verifier: validates an access token; returns its claims, or None if it is not valid. Sync or
             async.
-        allow_bearer: With a verifier: whether a token that is not bound to a key may come as a Bearer token, during a
-            migration.
+        allow_bearer: With a verifier: whether an unbound token may be sent as a Bearer token, during a migration.
         exempt: Returns True for a request that needs no token, such as a CORS preflight.
-        public: Paths that need no token, whole and without decoding: ``/health``, or ``/static/*`` for all below; a
-            sub-application's begin with its prefix. Another spelling of the path, such as by escapes, needs one.
-        trusted_proxies: How many proxies before the application add to ``Forwarded`` or ``X-Forwarded-Host``; 0: these
-            are not read. They choose among several base URLs.
+        public: Paths that need no token, complete and not decoded: ``/health``, or ``/static/*`` for all below. Those
+            of a sub-application begin with its prefix. Other spellings, such as with escapes, need a token.
+        trusted_proxies: As for :func:`protect`.
 
     Returns:
         The middleware. It sets ``request[AUTHORIZED]``, ``request[TOKEN]`` to the token's claims, and ``request[DPOP]``
@@ -201,7 +199,7 @@ def metadata_routes(server: ResourceServer, *, trusted_proxies: int = 0) -> list
 
     Args:
         server: The server, made with ``metadata``.
-        trusted_proxies: As for :func:`protect`; of several hosts, each has a document of its own.
+        trusted_proxies: As for :func:`protect`; with several hosts, each has its own document.
 
     Raises:
         UsageError: An argument has a wrong type, or the server has no metadata.

@@ -62,13 +62,12 @@ class DPoPASGIMiddleware:
         verifier: Checks the proofs; the clients' ``htu`` must match its ``base_url``.
         token_info: Validates an access token: returns its claims, or None if it is not valid. Sync or async.
         server: Checks tokens and proofs.
-        allow_bearer: Whether a token that is not bound to a key may come as a Bearer token, during a migration; with a
-            ``verifier``.
+        allow_bearer: With a ``verifier``: whether an unbound token may be sent as a Bearer token, during a migration.
         exempt: Returns True for a scope that needs no token, such as a CORS preflight.
-        public: Paths that need no token, as below ``root_path`` and without decoding: ``/health``, or ``/static/*`` for
-            all below. Another spelling of the path, such as by escapes, needs one.
-        trusted_proxies: How many proxies before the application add to ``Forwarded`` or ``X-Forwarded-Host``; 0: these
-            are not read. They choose among several base URLs.
+        public: Paths that need no token, below ``root_path`` and not decoded: ``/health``, or ``/static/*`` for all
+            below. Other spellings of the path, such as with escapes, need a token.
+        trusted_proxies: The number of your proxies that add to ``Forwarded`` or ``X-Forwarded-Host``, which select one
+            of several base URLs; 0: these fields are not read.
 
     Raises:
         UsageError: An argument has a wrong type or value.
@@ -178,7 +177,7 @@ def _offering(send: Send, offered: list[tuple[bytes, bytes]]) -> Send:
 
 
 async def refuse(error: Refusal, scope: Scope, receive: Receive, send: Send) -> None:
-    """Answer a refused request; a WebSocket is closed where its server can send no other answer."""
+    """Answer a refused request; a WebSocket is closed if its server cannot send a response."""
     kind = "http.response"
     if scope["type"] == "websocket":
         await receive()  # websocket.connect: nothing may be sent before it

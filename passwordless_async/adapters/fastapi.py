@@ -57,16 +57,16 @@ class Protect:
 
     A refused request raises an ``HTTPException`` with the status and the challenge. The response's body is
     ``{"error": …}``. If your application has its own handler for ``HTTPException``, that handler gets the exception,
-    with the body as ``detail``. The response of the operation carries a newer nonce; if the operation returns a
-    ``Response`` of its own, add ``user.headers`` to it.
+    with the body as ``detail``. The response of the operation carries a newer nonce; if the operation returns its own
+    ``Response``, add ``user.headers`` to it.
 
     Args:
         server: Checks tokens and proofs.
         scheme_name: The name of the security scheme in the OpenAPI document.
-        scheme: A security scheme of your own, which is shown and not called; OAuth 2.0 by the endpoints of Auth0 at the
-            first issuer unless given.
-        trusted_proxies: How many proxies before the application add to ``Forwarded`` or ``X-Forwarded-Host``; 0: these
-            are not read. They choose among several base URLs.
+        scheme: Your own security scheme, which is shown but not called; by default, OAuth 2.0 with Auth0's endpoints at
+            the first issuer.
+        trusted_proxies: The number of your proxies that add to ``Forwarded`` or ``X-Forwarded-Host``, which select one
+            of several base URLs; 0: these fields are not read.
         requirements: ``scopes``, ``any_scope``, ``permissions``, ``max_age`` and ``acr_values``, as for
             :meth:`ResourceServer.authorize <passwordless_async.ResourceServer.authorize>`.
 
@@ -186,7 +186,7 @@ def metadata_router(server: ResourceServer, *, trusted_proxies: int = 0) -> APIR
 
     Args:
         server: The server, made with ``metadata``.
-        trusted_proxies: As for :class:`Protect`; of several hosts, each has a document of its own.
+        trusted_proxies: As for :class:`Protect`; with several hosts, each has its own document.
 
     Raises:
         UsageError: An argument has a wrong type, or the server has no metadata.

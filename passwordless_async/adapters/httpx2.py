@@ -7,7 +7,8 @@
     async with httpx2.AsyncClient(auth=DPoPAuth(tokens, origins=["https://api.example"])) as http:
         response = await http.get("https://api.example/me")
 
-:mod:`~passwordless_async.client.api.credentials` decides what each request carries, as for ``DPoPMiddleware``.
+:mod:`~passwordless_async.client.api.credentials` decides which credentials each request gets, as for
+``DPoPMiddleware``.
 
 Redirects: httpx2 follows them below its ``Auth``, with a copy of the first request's header fields. The copy has
 neither token nor proof, so another origin gets none. A hop to a named origin is sent again with both if its method is
@@ -52,7 +53,7 @@ class DPoPAuth(httpx2.Auth):
 
     Requests and redirects to other origins carry neither token nor proof. A nonce challenge is answered if its nonce is
     new, up to three in one call. With ``AsyncClient`` a 401 ``invalid_token`` is answered once with renewed tokens if
-    they can be renewed. A token that is not bound to a key goes as ``Bearer`` without a proof; a bound one never does.
+    they can be renewed. An unbound token is sent as ``Bearer`` without a proof; a bound one never is.
 
     ``AsyncClient`` must run on asyncio. The threads of a ``Client`` may share one object.
 

@@ -19,8 +19,8 @@ To use another hook too, call both:
         telemetry(event)
         log.debug("%s", event)
 
-Spans: each transmission has one of kind CLIENT, by the stable HTTP conventions. Its parent is the span that is current
-where the client is called. It ends when the body of the response has been read. Its name is the method, as the
+Spans: each transmission has one of kind CLIENT, by the stable HTTP conventions. Its parent is the current span of
+the client's caller. It ends when the body of the response has been read. Its name is the method, as the
 conventions demand; ``passwordless.operation`` names the operation. A key set that several callers wait for is fetched
 once, below the span of the first caller.
 

@@ -55,13 +55,13 @@ def protect(
     """Make a decorator of endpoints that need a valid access token: functions, and methods of an ``HTTPEndpoint``.
 
     A request that has passed the middleware of the same server, or another decorator, is not checked twice: its proof
-    is spent once. What this decorator requires is checked. An endpoint of a WebSocket is protected too; its handshake
-    offers no newer nonce.
+    is spent once. The decorator then checks only its own requirements. An endpoint of a WebSocket is
+    protected too; its handshake offers no newer nonce.
 
     Args:
         server: Checks tokens and proofs.
-        trusted_proxies: How many proxies before the application add to ``Forwarded`` or ``X-Forwarded-Host``; 0: these
-            are not read. They choose among several base URLs.
+        trusted_proxies: The number of your proxies that add to ``Forwarded`` or ``X-Forwarded-Host``, which select one
+            of several base URLs; 0: these fields are not read.
         requirements: ``scopes``, ``any_scope``, ``permissions``, ``max_age`` and ``acr_values``, as for
             :meth:`ResourceServer.authorize <passwordless_async.ResourceServer.authorize>`.
 
@@ -121,7 +121,7 @@ def metadata_routes(server: ResourceServer, *, trusted_proxies: int = 0) -> list
 
     Args:
         server: The server, made with ``metadata``.
-        trusted_proxies: As for :func:`protect`; of several hosts, each has a document of its own.
+        trusted_proxies: As for :func:`protect`; with several hosts, each has its own document.
 
     Raises:
         UsageError: An argument has a wrong type, or the server has no metadata.

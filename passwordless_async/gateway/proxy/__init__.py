@@ -1,1 +1,1 @@
-"""Calls of browsers to the team's services: which one, what goes along, and both bodies as streams."""
+"""Forwards calls of browsers to the team's services, with both bodies as streams."""

@@ -4,9 +4,9 @@ Invariants:
 
 - A call that changes something is forwarded only from a page of this site, or from a program that sends ``X-CSRF``.
   A WebSocket is such a call: browsers send cookies with it, whatever page opens it.
-- A call that reads is forwarded from another site only if a user follows a link: no other page learns an API's
-  responses, not even their size or errors.
-- A request with a body that could be framed in two ways is refused.
+- A call that reads is forwarded from another site only if a user follows a link: a page of another site learns nothing
+  about an API's responses, not even their size or errors.
+- A request whose body has an ambiguous framing is refused.
 """
 
 from __future__ import annotations
@@ -34,12 +34,12 @@ _METHOD = re.compile(r"[A-Z][A-Z\-]{0,31}")
 
 @attrs.frozen
 class Refusal(Exception):
-    """A call that is not passed on.
+    """A call that is not forwarded.
 
     Attributes:
         key: The text's key.
         status: The HTTP status.
-        seconds: After how many seconds the same may go on; None if that is not known.
+        seconds: Seconds until the same call may be forwarded; None if unknown.
     """
 
     key: str
@@ -48,7 +48,7 @@ class Refusal(Exception):
 
 
 def admit(request: ProxiedRequest, *, origin: str, at_most: int) -> Framing:
-    """Return how a call is framed if it may be passed on.
+    """Return the framing of a call that may be forwarded.
 
     Args:
         request: The call.
@@ -86,7 +86,7 @@ def is_navigation(headers: MultiMapping[str]) -> bool:
 
 
 def _is_followed_link(headers: MultiMapping[str]) -> bool:
-    """Return whether a browser opens a page of its own: not one in a frame, or another object, of another page."""
+    """Return whether a browser opens a top-level page, and not a frame or another object in a page."""
     targets = headers.getall("Sec-Fetch-Dest", ["document"])
     return headers.getall("Sec-Fetch-Mode", []) == ["navigate"] and targets == ["document"]
 
@@ -95,7 +95,7 @@ def _is_wanted(request: ProxiedRequest, origin: str) -> bool:
     headers = request.headers
     sites = headers.getall("Sec-Fetch-Site", [])
     if request.method in _READS and not request.socket:
-        # "none": the user typed the address, or a program without a page asks.
+        # "none": the user typed the address, or a program sent the request.
         return not sites or sites in (["same-origin"], ["none"]) or _is_followed_link(headers)
     if sites or headers.getall("Origin", []):
         return is_from_this_site(headers, origin=origin, token=None, secrets=())

@@ -1,9 +1,9 @@
-"""Failures of an upstream: what each is to the browser, and its line in the log.
+"""Failures of an upstream: the response for the browser, and the line in the log.
 
 Invariants:
 
 - aiohttp's errors show the request with its header fields: only the kind of a failure is kept.
-- Of each upstream and kind there is one line a minute, with how many more there were. A user's disconnect writes none.
+- For each upstream and kind, there is one line a minute, with the number of others. A user's disconnect writes none.
 """
 
 from __future__ import annotations
@@ -31,8 +31,8 @@ class Failure:
     """A call that an upstream did not answer.
 
     Attributes:
-        refusal: What it is to the browser.
-        cause: What it is to the operator: a kind, without any words of the request or the response.
+        refusal: The response for the browser.
+        cause: The kind of failure for the operator, without text of the request or the response.
     """
 
     refusal: Refusal
@@ -52,7 +52,7 @@ class Failure:
 
     @classmethod
     def of_status(cls, status: int) -> Failure:
-        """Return what a status is that is never passed on."""
+        """Return the failure for a status that is never forwarded."""
         return cls(Refusal("upstream_down", HTTPStatus.BAD_GATEWAY), f"status {status}")
 
 

@@ -1,14 +1,14 @@
-"""Which header fields go on: those on a list, in both directions, and none that belongs to a connection.
+"""Which header fields are forwarded: those on a list, in both directions, and none that belongs to a connection.
 
 Invariants:
 
-- What is not on the list stays here: a browser's cookies, its ``Authorization`` and its ``X-Forwarded-*`` never reach
-  an upstream. Those that name the browser's address are set anew.
-- Fields of a connection are not passed on, nor are those that ``Connection`` names (RFC 9110 §7.6.1).
-- A value that a header field cannot carry is not passed on.
+- Fields that are not on the list are not forwarded: a browser's cookies, ``Authorization`` and ``X-Forwarded-*`` never
+  reach an upstream. The gateway writes its own fields with the browser's address.
+- Fields of a connection are not forwarded, nor are those that ``Connection`` names (RFC 9110 §7.6.1).
+- An invalid field value is not forwarded.
 - An upstream sets no cookie unless it is allowed to, and never one of the gateway's own.
-- A response that would have been private to a request with ``Authorization`` stays private (RFC 9111 §3.5): shared
-  caches before the gateway see a cookie alone.
+- A response that is private because its request has ``Authorization`` stays private (RFC 9111 §3.5): shared caches in
+  front of the gateway see only a cookie.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
     from passwordless_async._common.user_address import IpAddress
 
-# RFC 9110 §7.6.1, and what else belongs to one connection.
+# RFC 9110 §7.6.1, and other fields of one connection.
 _OF_A_CONNECTION = {"connection", "keep-alive", "proxy-connection", "te", "trailer", "transfer-encoding", "upgrade"}
 REQUEST: Final = frozenset(
     {
@@ -55,7 +55,7 @@ REQUEST: Final = frozenset(
         "x-requested-with",
     }
 )
-"""Of a request, in lower case; ``traceparent`` and ``tracestate`` go on as well."""
+"""Of a request, in lower case; ``traceparent`` and ``tracestate`` are forwarded as well."""
 RESPONSE: Final = frozenset(
     {
         "accept-patch",
@@ -97,7 +97,7 @@ RESPONSE: Final = frozenset(
     }
 )
 """Of a response, in lower case."""
-# Never, whatever a team allows: credentials, framing, the handshake, and what the gateway sets itself.
+# Never, whatever a team allows: credentials, framing, the handshake, and the fields that the gateway sets itself.
 _NEVER = (
     frozenset(
         {
@@ -124,7 +124,7 @@ _NEVER = (
     | _OF_A_CONNECTION
 )
 _NAME = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]{1,100}")  # RFC 9110 §5.1
-_ASKED = re.compile(r"[\t -~]*")  # a request's field: ASCII, for the two ends might read the rest in two encodings
+_ASKED = re.compile(r"[\t -~]*")  # a request's field: ASCII, because the two ends might decode the rest differently
 _ANSWERED = re.compile(r"[^\x00-\x08\x0a-\x1f\x7f\ud800-\udfff]*")
 # https://www.w3.org/TR/trace-context/#traceparent-header
 _TRACE = re.compile(r"(?!ff)[0-9a-f]{2}-(?!0{32})[0-9a-f]{32}-(?!0{16})[0-9a-f]{16}-[0-9a-f]{2}")
@@ -147,7 +147,7 @@ def named(argument: str, names: object) -> frozenset[str]:
 
 
 def asked(headers: MultiMapping[str], allowed: frozenset[str]) -> Iterator[tuple[str, str]]:
-    """Yield the fields of a request that are passed on; ``allowed`` are names in lower case."""
+    """Yield the fields of a request that are forwarded; ``allowed`` are names in lower case."""
     left = _beyond_connection(headers, allowed)
     for name, value in headers.items():
         if name.lower() in left and _ASKED.fullmatch(value) is not None:
@@ -162,7 +162,7 @@ def asked(headers: MultiMapping[str], allowed: frozenset[str]) -> Iterator[tuple
 
 @lru_cache(maxsize=1024)  # the calls of one page come from one address
 def forwarded(address: IpAddress | None, scheme: str, host: str, prefix: str) -> tuple[tuple[str, str], ...]:
-    """Return the fields that tell an upstream whom it answers (RFC 7239)."""
+    """Return the fields with the user's address and the site, for an upstream (RFC 7239)."""
     where = ("X-Forwarded-Proto", scheme), ("X-Forwarded-Host", host), ("X-Forwarded-Prefix", prefix)
     at = f'proto={scheme};host="{host}"'
     if address is None:
@@ -174,10 +174,10 @@ def forwarded(address: IpAddress | None, scheme: str, host: str, prefix: str) ->
 def answered(
     headers: MultiMapping[str], allowed: frozenset[str], *, cookies: frozenset[str]
 ) -> Iterator[tuple[str, str]]:
-    """Yield the fields of a response that are passed on.
+    """Yield the fields of a response that are forwarded.
 
     Args:
-        headers: What the upstream sent.
+        headers: The upstream's fields.
         allowed: Names in lower case.
         cookies: The names of the gateway's own cookies.
     """
@@ -192,13 +192,13 @@ def answered(
     elif _SHARED.search(",".join(control)) is None:
         yield "Cache-Control", "private"
     if "X-Content-Type-Options" not in headers:
-        # A response that a browser takes for a page would run on the site that has the sessions.
+        # If a browser treated a response as a page, its scripts would run on the site that has the sessions.
         yield "X-Content-Type-Options", "nosniff"
 
 
 def _is_harmless(name: str, value: str, cookies: frozenset[str]) -> bool:
     if name == "set-cookie":
-        # One without a name, or without a value, could pass for another (RFC 6265bis §5.6).
+        # A cookie without a name, or without a value, could be read as another one (RFC 6265bis §5.6).
         own, equals, _ = value.partition(";")[0].partition("=")
         return bool(equals and own.strip()) and own.strip() not in cookies
     if name == "www-authenticate":
@@ -214,7 +214,7 @@ def _beyond_connection(headers: MultiMapping[str], allowed: frozenset[str]) -> f
 
 
 def step_up_of(headers: MultiMapping[str]) -> Mapping[str, str] | None:
-    """Return what a login must fulfil that an upstream asks for: ``max_age``, ``acr_values``; None if it asks for none.
+    """Return an upstream's demands on the login: ``max_age``, ``acr_values``; None if it demands none.
 
     RFC 9470 §3.
     """

@@ -2,13 +2,13 @@
 
 Invariants:
 
-- A call is made with the tokens of the session that its cookie names, and of no other; the cookie goes no further.
-- Tokens are renewed through the store, and challenges answered, before the browser sees a response.
-- Each upstream has connections of its own: one that is down, hangs or is slow takes none from another.
-- A connection that has bytes of no request is not used: no response gets to another user.
+- A call uses only the tokens of the session that its cookie names; the cookie is not forwarded.
+- Tokens are renewed through the store, and challenges answered, before the browser gets a response.
+- Each upstream has its own connections: an upstream that is down, hangs or is slow takes none from another.
+- A connection with unread bytes is not used, so no response gets to another user.
 - Bodies are streamed, never collected. When the browser disconnects, the upstream's connection is closed.
-- A stream that outlives its session ends soon after it.
-- No error says what the upstream said, or where it is.
+- A stream ends soon after its session.
+- No error quotes the upstream, or reveals its URL.
 """
 
 from __future__ import annotations
@@ -60,14 +60,14 @@ if TYPE_CHECKING:
 _log = logging.getLogger("passwordless_async")
 _TRUSTED_SECONDS = 10.0  # after an accepted call, for which a long body is sent without a pause
 _WAITING = 2  # calls that may wait for a connection, for each connection
-_CHECK_SECONDS = 15.0  # between two looks whether the session of a long call has ended
+_CHECK_SECONDS = 15.0  # between two checks whether the session of a long call has ended
 _HEARTBEAT_SECONDS = 30.0  # between two pings of a WebSocket; proxies between close a silent one after a minute
 _CLOSE_SECONDS = 2.0  # that the other end may take to confirm the close of a WebSocket
 _PROTOCOL = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]{1,200}")  # RFC 6455 §4.1: a token
 _SENT_CODES = frozenset({1000, 1001, 1002, 1003, *range(1007, 1015), *range(3000, 5000)})
 _MAX_REASON = 40  # characters; the frame has room for 123 bytes
-_CLAIMS = {"max_age": "auth_time", "acr_values": "acr"}  # what a service judges by each (RFC 9470)
-_MAX_SHOWN = 100  # characters of what an upstream asks for
+_CLAIMS = {"max_age": "auth_time", "acr_values": "acr"}  # the claim that a service checks for each (RFC 9470)
+_MAX_SHOWN = 100  # characters of an upstream's demands
 _RESPONSES = range(HTTPStatus.OK, 600)  # a 101 would make a tunnel of the browser's connection
 _FAILURES = (aiohttp.ClientError, UseDPoPNonce, TimeoutError, OSError, ValueError)
 
@@ -96,12 +96,12 @@ class Channel:
         self._accepted_at = -_TRUSTED_SECONDS
         self._http: aiohttp.ClientSession | None = None
         self._sockets: aiohttp.TCPConnector | None = None
-        # Each part of a call has a time-out of its own where it waits.
+        # Each part of a call has its own time-out.
         self._timeout = aiohttp.ClientTimeout(total=None, sock_connect=upstream.connect_timeout)
 
     @property
     def is_trusted(self) -> bool:
-        """Whether the upstream has accepted a call a moment ago."""
+        """Whether the upstream accepted a call a moment ago."""
         return _clock.monotonic() - self._accepted_at < _TRUSTED_SECONDS
 
     def note(self, status: int) -> None:
@@ -110,7 +110,7 @@ class Channel:
             self._accepted_at = _clock.monotonic()
 
     def warn_in_vain(self, demands: Mapping[str, str]) -> None:
-        """Warn once of each kind of demand that the upstream makes of a login that fulfils it."""
+        """Warn once for each kind of demand that the upstream makes although the login meets it."""
         kind = frozenset(demands)
         if kind in self._warned:
             return
@@ -155,7 +155,7 @@ class Channel:
 
 
 class Forwarding:
-    """Passes calls on; kept for the gateway's lifetime.
+    """Forwards calls; kept for the gateway's lifetime.
 
     Args:
         client: Its sessions have the tokens.
@@ -190,12 +190,13 @@ class Forwarding:
         return next(channel for channel in self._channels if channel.upstream.is_above(path))
 
     async def forward(self, request: ProxiedRequest) -> ProxiedResponse:
-        """Pass a call on, and return the response when it begins.
+        """Forward a call, and return the response when it begins.
 
         Raises:
-            Refusal: Nothing was sent, or no response came, or the upstream refuses a login that no other could replace.
-            StepUpNeeded: As it says.
-            PasswordlessError: The session has ended, or its tokens could not be had or renewed.
+            Refusal: Nothing was sent, or there was no response, or the upstream refuses a login that another could not
+                improve.
+            StepUpNeeded: The upstream demands a newer or a stronger login.
+            PasswordlessError: The session has ended, or its tokens could not be read or renewed.
             BrowserGone: The browser closed its connection.
         """
         channel = self._channel(request.path)
@@ -231,7 +232,7 @@ class Forwarding:
         return ProxiedResponse(response.status, headers, _pieces(response, upstream), close)
 
     async def connect(self, request: ProxiedRequest, browser: BrowserSocket) -> None:
-        """Pass a WebSocket on, until either end closes it. Raises as :meth:`forward`, until it is accepted."""
+        """Forward a WebSocket until either end closes it. Raises as :meth:`forward`, until it is accepted."""
         channel = self._channel(request.path)
         upstream = channel.upstream
         admit(request, origin=self._origin, at_most=upstream.max_request_bytes)
@@ -307,9 +308,9 @@ class Forwarding:
     async def _look_at_demands(
         self, channel: Channel, request: ProxiedRequest, response: aiohttp.ClientResponse, session: Secret
     ) -> None:
-        """Look whether the upstream wants a newer or a stronger login (RFC 9470), and whether one would help.
+        """Check whether the upstream demands a newer or a stronger login (RFC 9470), and whether one would help.
 
-        A page leads to it. A script gets the challenge itself, unless no login would help.
+        A page redirects to it. A script gets the challenge itself, unless no login would help.
         """
         demands = fields.step_up_of(response.headers) if response.status == HTTPStatus.UNAUTHORIZED else None
         if demands is None:
@@ -364,7 +365,7 @@ class Forwarding:
 
 
 def _whole(response: aiohttp.ClientResponse, upstream: Upstream) -> bytes | None:
-    """Return a body that came with the header fields, as that of most calls does; None if there is more to come."""
+    """Return a body that arrived with the header fields, as most do; None if there is more to come."""
     content, at_most = response.content, upstream.max_response_bytes
     if not content.is_eof() or content.exception() is not None:
         return None
@@ -391,7 +392,7 @@ async def _pieces(response: aiohttp.ClientResponse, upstream: Upstream) -> Async
 
 
 class _Watch:
-    """Ends a long call some time after its session has ended. Looking at the session does not count as its use."""
+    """Ends a long call some time after its session has ended. Checking the session does not count as its use."""
 
     def __init__(self, client: PasswordlessClient, session: Secret, end: Callable[[], object]) -> None:
         self._client = client
@@ -411,14 +412,14 @@ class _Watch:
         try:
             await self._client.sessions.get(self._session, counts_as_use=False)
         except StoreUnavailable:
-            pass  # not known: nothing ends because the store is unreachable for a moment
+            pass  # unknown: a call does not end because the store is unreachable for a moment
         except (InvalidSession, BrokenSeal):
             self._end()
             return
         self.begin()
 
     def end(self) -> None:
-        """End: the call is over."""
+        """Stop: the call has ended."""
         if self._timer is not None:
             self._timer.cancel()
         if self._task is not None:
@@ -428,7 +429,7 @@ class _Watch:
 async def _relay(
     browser: BrowserSocket, upstream: aiohttp.ClientWebSocketResponse[bool], ended: asyncio.Event, at_most: int
 ) -> None:
-    """Pass messages on in both directions until one end closes, the session has ended, or the server ends."""
+    """Forward messages in both directions until one end closes, the session has ended, or the server ends."""
     tasks = {
         asyncio.create_task(_to_upstream(browser, upstream, at_most)),
         asyncio.create_task(_to_browser(upstream, browser)),
@@ -443,7 +444,7 @@ async def _relay(
         await asyncio.gather(*tasks, return_exceptions=True)
     closed = next((task.result() for task in done if not task.cancelled() and task.exception() is None), None)
     code, reason = _passed_on(closed or SocketClosed(FAILED))
-    # One of them is closed already, which makes its half do nothing.
+    # One of them is already closed: closing it again does nothing.
     await asyncio.gather(
         browser.close(code, reason), upstream.close(code=code, message=reason.encode()), return_exceptions=True
     )
@@ -465,7 +466,7 @@ async def _to_upstream(
 async def _to_browser(upstream: aiohttp.ClientWebSocketResponse[bool], browser: BrowserSocket) -> SocketClosed:
     async for message in upstream:
         if message.type not in {aiohttp.WSMsgType.TEXT, aiohttp.WSMsgType.BINARY}:
-            break  # ERROR: a message that is too large, or of no form
+            break  # ERROR: a message that is too large, or malformed
         await browser.send(message.data)
     return SocketClosed(upstream.close_code or FAILED)
 
@@ -479,7 +480,7 @@ def _passed_on(closed: SocketClosed) -> tuple[int, str]:
     """Return a code that may be sent (RFC 6455 §7.4), and the reason."""
     if closed.code in _SENT_CODES:
         return closed.code, closed.reason[:_MAX_REASON]
-    # Without a close there is no code either, but another one stands for that: 1006.
+    # 1005 means a close without a code, and must not be sent; neither may 1006, a connection without a close.
     return (NORMAL if closed.code == NO_CODE else FAILED), ""
 
 

@@ -1,10 +1,10 @@
-"""A browser's call to an upstream and its response, as streams; a WebSocket likewise. Mounts make and write them.
+"""A browser's call to an upstream and its response, as streams; also a WebSocket. Mounts make and write them.
 
 Invariants:
 
-- The path and the query are as they came: nothing is decoded between the browser and the rules.
-- A body is read and written piece by piece; no mount gathers one.
-- A body that is cut off raises: it never looks like one that has ended.
+- The path and the query are unchanged: nothing is decoded between the browser and the checks.
+- A body is read and written piece by piece; no mount collects one.
+- A truncated body raises: it never looks complete.
 """
 
 from __future__ import annotations
@@ -27,15 +27,15 @@ class BrowserGone(Exception):
 
 
 class UpstreamBroke(Exception):
-    """An upstream's response ended before its end. A mount closes the connection: the browser sees a failure too."""
+    """An upstream's response was truncated. A mount closes the connection, so that the browser sees a failure too."""
 
 
 class SocketClosed(Exception):
     """The other end closed the WebSocket.
 
     Args:
-        code: Why (RFC 6455 §7.4); 1005 if it did not say.
-        reason: The same in words.
+        code: The reason (RFC 6455 §7.4); 1005 if there was none.
+        reason: The reason in words.
     """
 
     def __init__(self, code: int = NO_CODE, reason: str = "") -> None:
@@ -48,7 +48,7 @@ class RequestBody(Protocol):
     """The body of a browser's request."""
 
     async def read(self) -> bytes:
-        """Return the next piece; empty at the end. A reading that is cancelled loses nothing.
+        """Return the next piece; empty at the end. Cancelling it loses nothing.
 
         Raises:
             BrowserGone: The browser closed its connection.
@@ -59,13 +59,13 @@ class BrowserSocket(Protocol):
     """The browser's end of a WebSocket, before and after it is accepted."""
 
     async def until_ending(self) -> None:
-        """Return when the server ends: the WebSocket is closed as one that goes away."""
+        """Return when the server ends: the WebSocket is then closed with "going away"."""
 
     async def accept(self, protocol: str | None) -> None:
-        """Complete the handshake, with the subprotocol that was chosen."""
+        """Complete the handshake, with the chosen subprotocol."""
 
     async def receive(self) -> str | bytes:
-        """Return the next message; raises :class:`SocketClosed`. A receiving that is cancelled loses nothing."""
+        """Return the next message; raises :class:`SocketClosed`. Cancelling it loses nothing."""
 
     async def send(self, message: str | bytes) -> None:
         """Send a message."""
@@ -105,12 +105,12 @@ class ProxiedRequest:
 
 @attrs.frozen
 class ProxiedResponse:
-    """The response to a call. Its holder closes it, however it ends: the upstream's connection is released.
+    """The response to a call. Its holder must close it in any case, which releases the upstream's connection.
 
     Attributes:
         status: The HTTP status.
         headers: The header fields, in order; a name may come twice.
-        body: The body, if all of it is here already; else its pieces: raises :class:`UpstreamBroke` if it is cut off.
+        body: The body, if all of it has arrived; otherwise its pieces, which raise :class:`UpstreamBroke` if truncated.
     """
 
     status: int
@@ -119,7 +119,7 @@ class ProxiedResponse:
     _close: Callable[[], Awaitable[None]] | None = attrs.field(repr=False, default=None)
 
     async def aclose(self) -> None:
-        """Release the upstream's connection; one with a rest of the response in it is closed."""
+        """Release the upstream's connection; it is closed if a part of the response is unread."""
         if self._close is not None:
             await self._close()
 

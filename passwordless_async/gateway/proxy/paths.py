@@ -1,11 +1,11 @@
-"""Which paths are passed on: those that every reader reads alike.
+"""Which paths are forwarded: only unambiguous ones.
 
 Invariants:
 
-- The path is judged as it came and never rewritten. What two servers could read in two ways is refused: dot segments,
-  plain, encoded or before a ``;``; empty segments; encoded slashes, backslashes, percent signs before two hexadecimal
-  digits, and control characters; escapes that are no UTF-8.
-- So what begins with a prefix as it came is below it for the upstream too.
+- The path is checked unchanged, and never rewritten. Anything that two servers could interpret differently is refused:
+  dot segments, plain, encoded or before a ``;``; empty segments; encoded slashes, backslashes, percent signs before two
+  hexadecimal digits, and control characters; escapes that are not UTF-8.
+- So a path that begins with a prefix is below that prefix for the upstream too.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ _DOTS = re.compile(r"/\.{1,2}(?:[/;]|\Z)")
 
 
 def is_safe_path(path: str) -> bool:
-    """Return whether every server reads a path, as it came, in the same way."""
+    """Return whether every server interprets a path, unchanged, in the same way."""
     if len(path) > _MAX_CHARACTERS or _PATH.fullmatch(path) is None or "//" in path:
         return False
     if "%" not in path:
@@ -37,5 +37,5 @@ def is_safe_path(path: str) -> bool:
 
 
 def is_safe_query(query: str) -> bool:
-    """Return whether a query can be passed on as it came."""
+    """Return whether a query can be forwarded unchanged."""
     return len(query) <= _MAX_CHARACTERS and _QUERY.fullmatch(query) is not None

@@ -2,7 +2,7 @@
 
 Invariants:
 
-- A session has so many calls at an upstream, and an upstream so many in all; more are refused at once, not queued.
+- The calls at an upstream are limited for each session and in total; further ones are refused at once, not queued.
 - A call counts until it is released, once.
 """
 

@@ -2,8 +2,8 @@
 
 Invariants:
 
-- A call goes to the upstream with the longest prefix that its path, as it came, begins with: segment by segment.
-- What follows the prefix follows the path of the upstream's URL, as it came.
+- A call goes to the upstream with the longest prefix of its path, compared unchanged, segment by segment.
+- The path after the prefix is appended to the path of the upstream's URL, unchanged.
 - A user's token goes only to the upstream's origin.
 """
 
@@ -130,7 +130,7 @@ class Upstream:
         return URL(f"{self.origin}{self._base}{below or ('' if self._base else '/')}{asked}", encoded=True)
 
     def location(self, value: str, mount: str) -> str:
-        """Return where the browser finds what a response's ``Location`` names: below the prefix, if it is there."""
+        """Return the ``Location`` for the browser: below the prefix, if the response's is below the upstream's URL."""
         rest = value.removeprefix(self.origin) if value.startswith((f"{self.origin}/", "/")) else value
         if not rest.startswith(f"{self._base}/") or rest.startswith("//"):
             return value
@@ -152,7 +152,8 @@ def checked(upstreams: object, *, audience: str | None, reserved: Iterable[str])
         reserved: The first segments of the gateway's own paths.
 
     Raises:
-        UsageError: One is none, two have the same prefix, or one has a prefix of the gateway's own or another audience.
+        UsageError: One is not an upstream, two have the same prefix, or one has a prefix of the gateway's own pages or
+            another audience.
     """
     alone = isinstance(upstreams, str | bytes) or not isinstance(upstreams, Iterable)
     values = (upstreams,) if alone else tuple(cast("Iterable[object]", upstreams))
