@@ -1,6 +1,6 @@
 """How the application authenticates itself: options that several commands share.
 
-No secret and no key stands on the command line: an option says where one is kept.
+No secret and no key is on the command line: an option names its location.
 """
 
 from __future__ import annotations

@@ -24,7 +24,7 @@
     path = "/oauth/token"
     delay = 0.5
 
-Every name and type is checked. A message says where and what belongs there, and never the value: it may be a secret.
+Every name and type is checked. A message names the place and the expected type, never the value: it may be a secret.
 """
 
 from __future__ import annotations
@@ -78,12 +78,12 @@ _WORDS: Mapping[object, str] = {
 
 
 class ConfigError(ValueError):
-    """The file has a mistake; the message says where, and what belongs there."""
+    """The file has a mistake; the message names the place and the expected value."""
 
 
 @attrs.frozen
 class TenantConfig:
-    """What the file says."""
+    """The content of the file."""
 
     settings: TenantSettings = attrs.field(factory=TenantSettings)
     public_url: tuple[str, ...] = ()

@@ -1,6 +1,6 @@
 """The grant types of the token endpoint.
 
-A request is read first, then its grant is redeemed. A right code yields tokens only if brute-force protection, blocks
+A request is read first, then its grant is redeemed. A right code returns tokens only if brute-force protection, blocks
 and the second factor allow it.
 """
 

@@ -1,4 +1,4 @@
-"""Whether a value has the type of an annotation, and the words for that type: for settings, in Python and in a file."""
+"""Checks whether a value has the type of an annotation, and names that type, for settings in Python and in a file."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ PYTHON_WORDS: Mapping[object, str] = {
     tuple: "a tuple",
     Mapping: "a mapping",
 }
-"""What a type is called in an argument of Python."""
+"""The names of types for Python arguments."""
 
 
 def fits(value: object, kind: object) -> bool:
@@ -33,7 +33,7 @@ def fits(value: object, kind: object) -> bool:
 
 
 def described(kind: object, value: object, words: Mapping[object, str]) -> str:
-    """Return what an annotation asks for; of many names, those that are similar to the value."""
+    """Return a description of an annotation; of many names, those that are similar to the value."""
     origin, args = get_origin(kind), get_args(kind)
     if origin is Literal or isinstance(kind, enum.EnumType):
         return one_of(map(str, args or _names(kind)), value)

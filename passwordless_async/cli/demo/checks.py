@@ -1,4 +1,4 @@
-"""What must be true after many logins, and what must be refused: a table of checks.
+"""The checks after many logins: what must be true, and what must be refused.
 
 Each check is a row of the table at the end and raises :class:`CheckFailed`. Requests that an attacker would send are
 made by hand, because the client refuses to send them.
@@ -223,7 +223,7 @@ CHECKS: dict[DPoPMode, tuple[Check, ...]] = {
     "preferred": (*_COMMON, *_BOUND),
     "off": (*_COMMON, *_BEARER),
 }
-"""The checks by the client's mode. The demo's tenant binds tokens wherever a proof is sent."""
+"""The checks by the client's mode. The demo's tenant binds tokens if a proof is sent."""
 
 
 async def prove(

@@ -1,11 +1,10 @@
-"""Logging a crowd in, timed.
+"""Logs many users in, and measures the time.
 
 ``seconds`` runs from the moment the client takes the first login until the last outcome. The codes were sent before, so
 connections are open, and no nonce is known. A login's latency runs from the moment the client has a free slot for it
 until its outcome: making the key, signing, the round trips, validating the ID token, and every wait for the event loop.
-With many logins in flight most of it is that wait; ``--concurrency 1`` shows a login on its own.
-
-The tenant counts, in its own process.
+With many logins in flight, most of it is that wait; ``--concurrency 1`` shows a single login. The tenant counts, in its
+own process.
 """
 
 from __future__ import annotations

@@ -49,7 +49,7 @@ _WHERE_POLICY = (
 _WHERE_BOUND = 'Use dpop="preferred" or "required".'
 _GIVEN = Finding(LOGIN, Status.OK, "the tenant issued tokens")
 _FAILING = {False: {Verdict.FAILED}, True: {Verdict.FAILED, Verdict.WARNINGS}}
-_SCOPE = "openid"  # for an ID token, and for no refresh token that would live on
+_SCOPE = "openid"  # for an ID token; no refresh token, which would stay valid
 
 
 _EXAMPLES = """\

@@ -1,4 +1,4 @@
-"""The checks of a tenant that send no code: in what order they are made, and what each needs of the ones before.
+"""The checks of a tenant that send no code: their order, and the earlier results that each needs.
 
 The functions that judge do no I/O. :func:`examine` reads what the tenant publishes, then makes the probe.
 """

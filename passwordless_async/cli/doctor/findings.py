@@ -1,4 +1,4 @@
-"""What a check found: its status, the evidence in plain words, and where to change it."""
+"""The results of checks: the status, the evidence in plain words, and where to change it."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ class Status(enum.StrEnum):
 
 
 class Verdict(enum.StrEnum):
-    """What all checks together say."""
+    """The result of all checks together."""
 
     OK = "ok"
     WARNINGS = "warnings"
@@ -36,7 +36,7 @@ class Verdict(enum.StrEnum):
 
     @classmethod
     def of(cls, findings: Iterable[Finding]) -> Verdict:
-        """Return the verdict; a check that was not made changes nothing."""
+        """Return the verdict; checks that were not made do not count."""
         found = {finding.status for finding in findings}
         if Status.FAILED in found:
             return cls.FAILED
@@ -45,7 +45,7 @@ class Verdict(enum.StrEnum):
 
 @attrs.frozen
 class Finding:
-    """What a check found."""
+    """The result of a check."""
 
     name: str
     status: Status
@@ -85,7 +85,7 @@ def not_checked(*names: str, audience: str | None = None) -> tuple[Finding, ...]
 
 
 def advice(error: PasswordlessError) -> str:
-    """Return what a person at a terminal can do about an error."""
+    """Return the advice about an error for a person at a terminal."""
     if isinstance(error, errors.RateLimited):
         return "Wait a while, then try again."
     if isinstance(error, errors.OutcomeUnknown | errors.NotSent) and not is_particular(error):

@@ -1,7 +1,7 @@
-"""Whether the application, its grant and its proofs are accepted, by one login that must fail.
+"""Checks whether the application, its grant and its proofs are accepted, by one login that must fail.
 
-The probe presents a made-up code for an address that cannot exist, so no user is touched. Which refusal comes back
-shows how far the request got.
+The probe presents a made-up code for an address that cannot exist, so it affects no user. The refusal shows how far the
+request got.
 """
 
 from __future__ import annotations
@@ -64,7 +64,7 @@ _ACCEPTED = {CLIENT: "accepted", GRANT: "enabled", PROOF: "accepted"}
 async def probe(
     application: Application, login: Login, send: Send, *, is_proven: bool = True
 ) -> PasswordlessError | None:
-    """Log in with a made-up code, with a proof or without; returns the error, or None where tokens came back."""
+    """Log in with a made-up code, with or without a proof; return the error, or None if there were tokens."""
     key = DPoPKey.generate() if is_proven else None
     flow = prove(Tenant(application), key, lambda: otp_request(application, login, {}))
     try:

@@ -1,1 +1,1 @@
-"""``gateway``: login pages, sessions and a proxy in front of services, as a process of its own."""
+"""``gateway``: login pages, sessions and a proxy in front of services, as its own process."""

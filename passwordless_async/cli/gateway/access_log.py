@@ -1,6 +1,6 @@
 """The access log: a line of JSON for each call.
 
-A line has no query, header field, cookie or body. What looks like an e-mail address in a path is masked.
+A line has no query, header field, cookie or body. E-mail addresses in a path are masked.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from aiohttp import web
 
 REQUEST_ID = "X-Request-ID"
-_MAX_PATH = 1024  # characters: of lines below 4,096 bytes, none is written into another
+_MAX_PATH = 1024  # characters: lines below 4,096 bytes are written atomically
 _EMAIL = re.compile(r"[^/]*(?:@|%40)[^/]*", re.IGNORECASE)
 _ID_BYTES = 12
 

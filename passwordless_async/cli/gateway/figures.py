@@ -1,4 +1,4 @@
-"""Metrics of all processes of a gateway, as Prometheus reads them.
+"""Metrics of all processes of a gateway, in the format of Prometheus.
 
 Each process writes to its own row of shared memory, and ``/metrics`` returns the sums. If a worker is killed, its
 successor continues in its row, so the sums stay right. The series are fixed when the memory is made: no flood of calls
@@ -79,8 +79,8 @@ class Figures:
     """The figures of a gateway.
 
     Args:
-        prefixes: The prefixes of its upstreams, which have figures of their own.
-        workers: How many processes there are.
+        prefixes: The prefixes of its upstreams, which have their own figures.
+        workers: The number of processes.
     """
 
     def __init__(self, prefixes: Iterable[str], workers: int) -> None:
@@ -91,11 +91,11 @@ class Figures:
         self._places = dict(zip(keys, accumulate(widths, initial=0), strict=False))
         self._width = sum(widths)
         self._workers = workers
-        # Of no file: children have the same memory, not a copy.
+        # Anonymous and shared: children have the same memory, not a copy.
         self._numbers = memoryview(mmap.mmap(-1, workers * self._width * _BYTES)).cast("d")
 
     def row(self, worker: int) -> Row:
-        """Return where a worker counts, by its number from 0; it has begun, and has nothing in flight yet."""
+        """Return the row of a worker, by its number from 0; the worker has just started, with nothing in flight."""
         numbers = self._numbers[worker * self._width : (worker + 1) * self._width]
         for metric in self._metrics:
             if metric.kind == "gauge":
@@ -106,7 +106,7 @@ class Figures:
         return row
 
     def text(self) -> str:
-        """Return all figures, as Prometheus reads them (text format 0.0.4)."""
+        """Return all figures in the text format of Prometheus (0.0.4)."""
         return "".join(f"{line}\n" for metric in self._metrics for line in self._lines(metric))
 
     def _lines(self, metric: _Metric) -> Iterator[str]:
@@ -131,14 +131,14 @@ class Figures:
 
 @attrs.frozen(eq=False, repr=False)
 class Row:
-    """What one process counts. No other writes to it."""
+    """The figures of one process, which alone writes to them."""
 
     _numbers: memoryview[float]
     _places: Mapping[tuple[str, ...], int]
     _routes: tuple[str, ...]
 
     def add(self, *key: str, amount: float = 1.0) -> None:
-        """Add to a counter, or to what there is at present."""
+        """Add to a counter, or to a gauge."""
         self._numbers[self._places[key]] += amount
 
     def observe(self, *key: str, seconds: float) -> None:
@@ -162,7 +162,7 @@ class Row:
         self.observe(SECONDS, route, seconds=seconds)
 
     def on_audit(self, event: AuditEvent) -> None:
-        """Count what an audit log is told."""
+        """Count the events of the audit log."""
         self.add(EVENTS, event.kind.value)
 
     def on_event(self, event: Event) -> None:

@@ -2,7 +2,7 @@
 
 Invariants:
 
-- At most one question to the store is pending, and at most one a second is sent, however often the paths are called.
+- At most one call to the store is pending, and at most one a second is sent, however often the paths are called.
 - No response names a host, a key or a user.
 """
 
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
 HEALTHZ, READYZ = "/healthz", "/readyz"
 PATHS = frozenset({HEALTHZ, READYZ})
-_FRESH_SECONDS = 1.0  # that what was found is told again
+_FRESH_SECONDS = 1.0  # for which a result is returned again
 _PATIENCE_SECONDS = 3.0  # for each thing that is asked
 _STORE = "The store is unreachable: no user can log in, and no session can be read."
 _KEYS = "The tenant's signing keys could not be fetched: no user can log in."
@@ -36,7 +36,7 @@ _KEYS = "The tenant's signing keys could not be fetched: no user can log in."
 
 @attrs.define(eq=False)
 class Health:
-    """What a process says about itself; kept for the client's lifetime.
+    """The health of a process; kept for the client's lifetime.
 
     Args:
         client: The client that is examined.
@@ -48,7 +48,7 @@ class Health:
     _lock: asyncio.Lock = attrs.field(factory=asyncio.Lock, init=False)
 
     async def problems(self) -> tuple[str, ...]:
-        """Return what is wrong, a sentence each; what was found within a second is told again."""
+        """Return the problems, a sentence each; a result is reused for a second."""
         async with self._lock:
             if _clock.monotonic() - self._at >= _FRESH_SECONDS:
                 checks = (_STORE, self._client.store.ping), (_KEYS, self._client.fetch_signing_keys)
@@ -57,7 +57,7 @@ class Health:
             return self._found
 
     def middleware(self) -> Middleware:
-        """Return what answers the two paths, before the gateway does."""
+        """Return the middleware that answers the two paths before the gateway does."""
 
         @web.middleware
         async def answer(request: web.Request, handler: Handler) -> web.StreamResponse:

@@ -1,6 +1,6 @@
 """The kinds of values that a setting may have, read from text (a flag, the environment) or from TOML.
 
-Each reader returns the value, or raises ``ValueError`` with what it must be; it never quotes what was given.
+Each reader returns the value, or raises ``ValueError`` with the expected form; it never quotes the given value.
 """
 
 from __future__ import annotations
@@ -87,7 +87,7 @@ def seconds(given: object) -> float:
 
 
 def limits(kind: type) -> Reader:
-    """Return a reader of named numbers, ``none`` where there is no bound: those of a class of attrs."""
+    """Return a reader of named numbers, those of an attrs class; ``none`` means no bound."""
     names = {field.name for field in attrs.fields(kind) if isinstance(field.default, int)}
 
     def read(given: object) -> dict[str, int | None]:
@@ -100,7 +100,7 @@ def limits(kind: type) -> Reader:
 
 
 def arguments(kind: type) -> Reader:
-    """Return a reader of the arguments of a class of attrs, each a text or, where the class has a tuple, several."""
+    """Return a reader of the arguments of an attrs class, each a text or, if the class has a tuple, several."""
     fields = attrs.fields(kind)
     several = {field.name for field in fields if field.default == ()}
     required = {field.name for field in fields if field.default is attrs.NOTHING}

@@ -1,4 +1,4 @@
-"""Where the gateway listens: a port, or a socket in the file system."""
+"""The gateway's listening socket: a port, or a socket in the file system."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ BACKLOG = 2048  # connections that wait to be accepted; the system may have a lo
 
 @contextlib.contextmanager
 def listening(values: Values) -> Iterator[socket.socket]:
-    """Listen where the settings say.
+    """Listen at the address of the settings.
 
     Raises:
         WrongSettings: That is not possible.
@@ -72,7 +72,7 @@ def _port(host: str, port: int) -> socket.socket:
     made = socket.socket(family, kind, protocol)
     try:
         if os.name == "posix":
-            # Elsewhere it would let two programs have one port.
+            # On other systems it would let two programs use one port.
             made.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         made.bind(address)
         made.listen(BACKLOG)

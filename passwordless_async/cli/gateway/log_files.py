@@ -1,10 +1,10 @@
-"""Where lines of logs go: a file, or standard output.
+"""The destination of log lines: a file, or standard output.
 
 Invariants:
 
-- Lines of several processes are not written into each other: each is written at once, in one call of the system.
+- Lines of several processes do not mix: each line is written at once, in one system call.
 - If a log cannot be written, calls still succeed. If the reader of the access log stops reading, no call waits: lines
-  are kept up to a bound, and counted beyond it. The audit log drops no line that can be written; its writer waits.
+  are kept up to a bound, and only counted beyond it. The audit log drops no line that can be written; its writer waits.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
 LOGS = ("access_log", "audit_log")
 _MAX_WAITING = 10_000  # lines
-_LAST_SECONDS = 1.0  # for what waits, when the process ends
+_LAST_SECONDS = 1.0  # for waiting lines, when the process ends
 
 
 class _Output(logging.Handler):
@@ -38,13 +38,13 @@ class _Output(logging.Handler):
         """Write a line; if its reader has gone, the calls go on."""
         line = f"{record.getMessage()}\n".encode()
         with suppress(OSError):
-            # Not by sys.stdout: its lock could not be had at the end, if this is stuck.
+            # Not by sys.stdout: if this is stuck, the interpreter could not get its lock at exit.
             while line:
                 line = line[os.write(sys.stdout.fileno(), line) :]
 
 
 class _File(WatchedFileHandler):
-    """Appends to a file, which may be renamed and made anew."""
+    """Appends to a file, which may be renamed and created again."""
 
     def emit(self, record: logging.LogRecord) -> None:
         """Write a line; if that fails, the calls go on."""
@@ -84,7 +84,7 @@ class InBackground(logging.Handler):
         self._wake.set()
 
     def close(self) -> None:
-        """Write what waits, for a second at most."""
+        """Write the waiting lines, for a second at most."""
         self._is_closing = True
         self._wake.set()
         self._thread.join(_LAST_SECONDS)
@@ -135,7 +135,7 @@ def _handler(values: Values, name: str) -> logging.Handler:
 
 
 class LogStream:
-    """A logger as a stream, for what writes lines."""
+    """A logger as a stream, for writers of lines."""
 
     def __init__(self, logger: logging.Logger) -> None:
         self._logger = logger

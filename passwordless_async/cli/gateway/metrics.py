@@ -1,4 +1,4 @@
-"""Counting calls, and ``/metrics``: on a port of its own, on loopback."""
+"""Counts calls, and serves ``/metrics`` on its own port, on loopback."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ _TYPE = "text/plain; version=0.0.4; charset=utf-8"
 
 
 def counting(row: Row) -> Middleware:
-    """Return what counts the calls of a process."""
+    """Return the middleware that counts the calls of a process."""
 
     @web.middleware
     async def count(request: web.Request, handler: Handler) -> web.StreamResponse:

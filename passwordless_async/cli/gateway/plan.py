@@ -1,4 +1,4 @@
-"""From settings to what runs: the store, the client and the gateway. Opens nothing."""
+"""Makes a plan from settings: the store, the client and the gateway. Opens nothing."""
 
 from __future__ import annotations
 
@@ -36,20 +36,20 @@ if TYPE_CHECKING:
 
 _AUTH = [field.name for field in attrs.fields(ClientAuthOptions)]
 _HEALTH = frozenset(path.removeprefix("/") for path in PATHS)
-# The library's arguments that come from a setting of another name.
+# The library's arguments with a setting of another name.
 _SETTINGS = {"redis": "store"}
 
 
 @attrs.frozen(kw_only=True)
 class Plan:
-    """What is to run, with its secrets; opens nothing.
+    """The objects to run, with their secrets; opens nothing.
 
     Attributes:
         values: The settings.
         client_auth: How the application authenticates itself.
         store: The URL of the store; None: memory.
-        keys: The key ring of the store; None: one that is made.
-        telemetry: What is told of the client's events.
+        keys: The key ring of the store; None: a new one.
+        telemetry: The hooks that get the client's events.
     """
 
     values: Values
@@ -117,7 +117,7 @@ class Plan:
 
 
 def plan(values: Values) -> Plan:
-    """Read what settings name, such as secrets and keys, and return what is to run.
+    """Read the files and variables that settings name, such as secrets and keys, and return the plan.
 
     Raises:
         WrongSettings: Something is wrong, or a file cannot be read.
@@ -239,7 +239,7 @@ def _sourced(values: Values, name: str) -> Iterator[None]:
 
 @contextmanager
 def located(values: Values) -> Iterator[None]:
-    """Say of a setting that the library refuses where it came from."""
+    """Add the source of a setting to an error of the library about it."""
     try:
         yield
     except UsageError as error:

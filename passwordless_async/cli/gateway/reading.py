@@ -1,4 +1,4 @@
-"""What is set, and where: flags over the environment over the file.
+"""Reads the settings: flags override the environment, which overrides the file.
 
 Neither flags nor the file hold secrets. All mistakes are reported together, one sentence each.
 """
@@ -55,11 +55,11 @@ class Given:
 
 @attrs.frozen
 class Values:
-    """What is set.
+    """The settings.
 
     Attributes:
-        of: A value for every setting by its name; None where there is none.
-        sources: Where it came from, by the same names; of a default, the flag that would change it.
+        of: A value for every setting by its name; None if there is none.
+        sources: The source of each, by the same names; for a default, the flag that would change it.
         given: The names of those that were given.
     """
 
@@ -69,7 +69,7 @@ class Values:
 
 
 def read(flags: Mapping[str, Any], environment: Mapping[str, str], file: Path | None) -> Values:
-    """Return what is set.
+    """Return the settings.
 
     Args:
         flags: The flags by the names of settings and secrets; None and empty ones were not given.
@@ -127,7 +127,7 @@ def _places(
     flag = flags.get(setting.name)
     if flag is not None and flag != ():
         yield Given(flag, setting.option)
-    # An empty variable is how files of containers say that there is none.
+    # Container files write an absent variable as an empty one.
     if environment.get(setting.variable):
         yield Given(environment[setting.variable], setting.variable)
     if setting.name in in_file:

@@ -1,4 +1,4 @@
-"""How many processes serve: this one, or several that share the socket."""
+"""Runs the gateway in this process, or in several that share the socket."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
 _Shows: TypeAlias = "Callable[[], AbstractAsyncContextManager[None]]"
 
-_MORE_SECONDS = 5.0  # than a worker gives its calls, before it is killed
+_MORE_SECONDS = 5.0  # more than a worker's time for its calls, until it is killed
 
 
 def check_workers(values: Values) -> None:
@@ -51,12 +51,12 @@ def check_workers(values: Values) -> None:
 
 
 def run(plan: Plan, bound: socket.socket, metrics: socket.socket | None = None) -> None:
-    """Serve until a signal comes. Raises ``KeyboardInterrupt`` if it was that of Ctrl-C.
+    """Serve until a signal arrives. Raises ``KeyboardInterrupt`` after Ctrl-C.
 
     Args:
-        plan: What runs.
-        bound: Where it listens.
-        metrics: Where its figures are read; None: nowhere.
+        plan: The objects to run.
+        bound: The listening socket.
+        metrics: The socket for ``/metrics``; None: it is not served.
     """
     workers = plan.values.of["workers"]
     figures = None if metrics is None else Figures(_prefixes(plan), workers)
@@ -101,7 +101,7 @@ def _run_several(
         bound.close()
         _say_stopping(plan)
 
-    # Connections wait in the socket until the workers are there.
+    # Connections wait in the socket until the workers are ready.
     _say(f"Listening on {url_of(bound)}")
     try:
         return Supervisor(children, _say, seconds, close).run()

@@ -1,9 +1,9 @@
-"""One process that serves: from a socket that listens to the end of its last call.
+"""Serves in one process, from the listening socket to the end of the last call.
 
 Invariants:
 
 - A signal closes the socket first; calls in flight end, within ``shutdown_seconds``, before the client is closed.
-- What a log says of a call has no secret in it.
+- No log line about a call has a secret.
 """
 
 from __future__ import annotations
@@ -51,10 +51,10 @@ def ending_signals() -> tuple[signal.Signals, ...]:
 
 @attrs.define(eq=False)
 class Stop:
-    """The signal that ends a process, once it comes.
+    """The signal that ends a process.
 
     Attributes:
-        number: Its number; None as long as none has come.
+        number: Its number; None until one arrives.
     """
 
     event: asyncio.Event = attrs.field(factory=asyncio.Event, init=False)
@@ -80,13 +80,13 @@ class Stop:
 
 @attrs.frozen
 class Run:
-    """When a process stops serving, and what it calls.
+    """The end of a serving process, and its callbacks.
 
     Attributes:
         stop: Ends it.
-        on_ready: Is called once calls are taken.
-        on_stop: Is called once no more are: those in flight go on.
-        row: Where is counted what happens; None: it is not.
+        on_ready: Is called once calls are accepted.
+        on_stop: Is called once no more calls are accepted; those in flight continue.
+        row: The figures to count in; None: nothing is counted.
     """
 
     stop: asyncio.Event
@@ -96,7 +96,7 @@ class Run:
 
 
 async def serve(plan: Plan, listening: socket.socket, run: Run) -> None:
-    """Serve until an event is set, and end in order."""
+    """Serve until an event is set, then shut down in order."""
     async with AsyncExitStack() as stack:
         store = plan.make_store()
         if not isinstance(store, MemoryStore):
@@ -110,7 +110,7 @@ async def serve(plan: Plan, listening: socket.socket, run: Run) -> None:
 
 
 def application(gateway: Gateway, client: PasswordlessClient, row: Row | None = None) -> web.Application:
-    """Return the gateway's application, with health, and with figures if they are wanted."""
+    """Return the gateway's application, with health checks, and with figures if requested."""
     app = gateway.aiohttp()
     app.middlewares.append(Health(client).middleware())
     if row is not None:

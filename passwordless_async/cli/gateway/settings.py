@@ -31,13 +31,13 @@ class Setting:
     Attributes:
         name: Its name in a file; with dashes a flag, in capitals with a prefix a variable of the environment.
         read: Reads its value.
-        help: What it says.
-        default: Its value where none is given; None: there is none.
-        metavar: What stands for its value in the help.
+        help: Its text in the help.
+        default: Its value if none is given; None: there is none.
+        metavar: The name of its value in the help.
         flag: The flag, if that has another name.
         is_multiple: Whether the flag may be given several times.
-        is_switch: Whether the flag has no value, but another flag, with ``no``, that says the opposite.
-        may_have_secret: Whether its value may have a password in it, which is taken from the environment alone.
+        is_switch: Whether the flag has no value, but an opposite flag with ``no``.
+        may_have_secret: Whether its value may have a password in it, which is read only from the environment.
     """
 
     name: str
@@ -225,6 +225,6 @@ SETTINGS = {setting.name: setting for setting in (*_TENANT, *_PAGES, *_ABUSE, *_
 """Every setting by its name, in the order of the help."""
 
 SECRETS = {"client_secret": "client_secret_from", "client_key": "client_key_from"}
-"""Secrets, which are taken from the environment and from files alone; and the setting that names where one is kept."""
+"""Secrets, which are read only from the environment and from files; each with the setting that names its location."""
 
 REQUIRED = ("domain", "client_id", "base_url")

@@ -1,4 +1,4 @@
-"""What would run, for people: no secret, and no URL of a store, which may have a password."""
+"""Shows the settings to people: no secret, and no URL of a store, which may have a password."""
 
 from __future__ import annotations
 

@@ -1,10 +1,10 @@
-"""Several processes as one: each is started again when it dies, and all end together. POSIX only.
+"""Runs several child processes: restarts each that dies, and ends all together. POSIX only.
 
 Invariants:
 
-- A child that dies is started again: at once, or after a pause if it died early. Several early deaths in a row end all.
-- A signal is passed on once. Children that outlive their time are killed: nothing is left behind.
-- If this process dies, even by SIGKILL, the children see their pipe close and end in order.
+- A child that dies is restarted: at once, or after a pause if it died early. Several early deaths in a row end all.
+- A signal is forwarded once. Children that take too long are killed, so none is left behind.
+- If this process dies, even by SIGKILL, the children see their pipe close and shut down in order.
 """
 
 from __future__ import annotations
@@ -29,12 +29,12 @@ _PAUSE_SECONDS = 0.5  # before a child that died early is started again
 ENDING = ("SIGTERM", "SIGINT", "SIGHUP")
 """The signals that end the command in order. One that is ignored, such as SIGHUP by nohup, never comes."""
 _OF_CHILDREN = ("SIGCHLD", "SIGALRM")
-# By their names: on systems without them this module can be imported.
+# By their names, so that systems without them can import this module.
 _SIGNALS = frozenset(signal.Signals[name] for name in (*ENDING, *_OF_CHILDREN) if hasattr(signal, name))
 
 
 class CrashLoop(Exception):
-    """A child dies again and again; the message names it."""
+    """A child dies repeatedly; the message names it."""
 
 
 @attrs.define
@@ -53,11 +53,11 @@ class Supervisor:
     """Keeps processes running until a signal comes.
 
     Args:
-        children: What each child does, by its name: called in a process of its own with the reading end of a pipe,
-            which closes when this process ends. It ends the process by returning.
-        say: Tells people what happens, in a sentence.
-        seconds: How long children may take to end.
-        close: Is called when a signal has come, before it is passed on.
+        children: The function of each child, by name: called in its own process with the reading end of a pipe, which
+            closes when this process ends. The child ends when it returns.
+        say: Prints a sentence about what happens.
+        seconds: Seconds that children may take to end.
+        close: Is called when a signal has arrived, before it is forwarded.
     """
 
     children: Mapping[str, Callable[[int], None]]
@@ -71,7 +71,7 @@ class Supervisor:
         """Start the children and keep them running; return the signal that ended them.
 
         Raises:
-            CrashLoop: A child died again and again. The others have ended.
+            CrashLoop: A child died repeatedly. The others have ended.
         """
         with _blocked() as before:
             try:
@@ -107,7 +107,7 @@ class Supervisor:
 
     def _dead(self) -> Iterator[_Child]:
         for child in self._running:
-            # By its number: other children of this process are none of ours.
+            # By its number: this process may have other children.
             if child.pid and (ended := os.waitpid(child.pid, os.WNOHANG))[0]:
                 child.pid = 0
                 self.say(f"{child.name} {_end_of(ended[1])}.")
@@ -149,7 +149,7 @@ def _blocked() -> Iterator[set[signal.Signals]]:
     try:
         yield {signal.Signals(number) for number in before}
     finally:
-        # What came while all ended would end this process now.
+        # A signal that arrived during the shutdown would end this process now.
         while signal.sigpending() & _SIGNALS:
             signal.sigwait(_SIGNALS)
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
@@ -162,12 +162,12 @@ def _become(child: _Child, pipe: tuple[int, int], before: set[signal.Signals]) -
     try:
         os.close(pipe[1])
         signal.signal(signal.SIGCHLD, signal.SIG_DFL)
-        signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches all; the child ends by what is passed on
+        signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches all; the child ends by the forwarded signal
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
         child.main(pipe[0])
         status = 0
     finally:
-        # Nothing goes further up: what is above on the stack is the parent's.
+        # Nothing propagates further: the frames above belong to the parent.
         if status:
             traceback.print_exc()
         sys.stdout.flush()

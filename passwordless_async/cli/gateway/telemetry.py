@@ -1,4 +1,4 @@
-"""What is told of a client's events: OpenTelemetry, by its global providers.
+"""Reports a client's events to the global providers of OpenTelemetry.
 
 Each worker is a fork of the process in which the providers were made. The SDK (1.45) starts their threads again in it,
 and gives it a ``service.instance.id`` of its own. But it exports its buffer only in an exit handler, and a worker
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 
 def hooks(values: Values) -> tuple[Callable[[Event], None], ...]:
-    """Return what is told of the client's events.
+    """Return the hooks that get the client's events.
 
     Raises:
         click.ClickException: The extra is not installed.
@@ -42,6 +42,6 @@ def hand_on(values: Values) -> None:
         return
     traces, metrics = import_module("opentelemetry.trace"), import_module("opentelemetry.metrics")
     for provider in (traces.get_tracer_provider(), metrics.get_meter_provider()):
-        shut_down = getattr(provider, "shutdown", None)  # of the SDK; the API alone has nothing to hand on
+        shut_down = getattr(provider, "shutdown", None)  # of the SDK; the API alone has nothing to export
         if shut_down is not None:
             shut_down()

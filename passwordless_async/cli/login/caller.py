@@ -1,4 +1,4 @@
-"""Requests between questions: each request has an event loop of its own, and each question is asked outside of one.
+"""Requests between prompts: each request has its own event loop, and each prompt is shown outside of one.
 
 Inside an event loop, Ctrl-C at a question would wait until the answer is typed.
 """
@@ -30,7 +30,7 @@ class Caller:
     _client: Callable[[], PasswordlessClient]
 
     def run(self, call: Callable[[PasswordlessClient], Awaitable[T]]) -> T:
-        """Open a client, make a request, and return what came of it."""
+        """Open a client, make a request, and return its result."""
         return interrupt.run(self._run(call))
 
     async def _run(self, call: Callable[[PasswordlessClient], Awaitable[T]]) -> T:
@@ -43,7 +43,7 @@ def until_right(question: str, attempt: Callable[[Secret], T]) -> T:
 
     Raises:
         WrongCode, CodeSpent: The code has no attempts left.
-        click.ClickException: An empty line was typed: the person gives up.
+        click.ClickException: The person typed an empty line to give up.
     """
     while True:
         try:

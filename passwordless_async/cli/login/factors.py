@@ -1,4 +1,4 @@
-"""The second factor of a login: choosing one, answering it, and enrolling one where the user has none.
+"""The second factor of a login: choosing one, answering it, and enrolling one if the user has none.
 
 Setup keys and recovery codes are shown on standard error, like questions: standard output is for results. Recovery
 codes are shown after their factor is confirmed.
@@ -36,7 +36,7 @@ _WORDS = {
     "voice": "code by a phone call",
     "recovery-code": "recovery code",
 }
-# The service's words for kinds that have another name here.
+# The service's names for kinds that have another name here.
 _CHANNELS = {"auth0": "push"}
 _ENROLLED_AS = {"push-notification": "push", "phone": "sms"}
 _CODE = "Code: "
@@ -47,7 +47,7 @@ def second_factor(caller: Caller, required: MfaRequired) -> MfaTokenSet:
     """Finish a login that needs a second factor, or several in a row.
 
     Raises:
-        MfaRequired: The service gave nothing to continue with.
+        MfaRequired: The service returned no usable ``mfa_token``.
     """
     while required.state is not None:
         try:

@@ -1,4 +1,4 @@
-"""What ``login`` prints: tables for people, or one JSON object. No token is in either without ``--show-tokens``."""
+"""The output of ``login``: tables for people, or one JSON object. Neither has a token without ``--show-tokens``."""
 
 from __future__ import annotations
 

@@ -37,7 +37,7 @@ _NEXT = {
 
 
 def read(path: Path) -> KeyFile:
-    """Read a key ring's file; its content never stands in an error."""
+    """Read a key ring's file; no error quotes its content."""
     text = file_secret(str(path), "key ring")
     try:
         return KeyFile.from_json(text)
@@ -95,7 +95,7 @@ def _make(path: Path) -> KeyFile:
 
 
 def _rotate(path: Path, step: str) -> KeyFile:
-    # Always the same name, which locks: of two rotations at once, one would undo the other.
+    # The fixed name is a lock: of two rotations at once, one would undo the other.
     new = path.with_name(f"{path.name}.new")
     try:
         with _new_file(new, becomes=path) as file:
@@ -126,7 +126,7 @@ def _new_file(path: Path, *, becomes: Path | None = None) -> Iterator[IO[str]]:
     try:
         with os.fdopen(descriptor, "w", encoding="ascii") as file:
             yield file
-            # On the disk before it gets its name: lost keys lose all that they sealed.
+            # Flushed to the disk before it gets its name: without the keys, all sealed values are lost.
             file.flush()
             os.fsync(file.fileno())
         if becomes is not None:

@@ -1,4 +1,4 @@
-"""The second factor: when it is required, the login that waits for it, when it passes, and what the user does."""
+"""The second factor: when it is required, the login that waits for it, its checks, and the user's actions."""
 
 from __future__ import annotations
 
@@ -119,7 +119,7 @@ class MfaLogins:
 class Mfa:
     """The tenant's second factors; ``otp_for``, ``code_for``, ``approve`` and the like act as the user.
 
-    These raise ``LookupError`` where the user has no such factor, or was sent no message.
+    These raise ``LookupError`` if the user has no such factor, or was sent no message.
 
     Attributes:
         on_send: Called with each code and push message of a second factor as it is sent; None: not called. The link of

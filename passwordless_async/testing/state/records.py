@@ -1,4 +1,4 @@
-"""What a tenant records for its tests: counters, the messages that it "sent", the requests as it read them."""
+"""The records of a tenant for its tests: counters, the messages that it "sent", and the requests that it read."""
 
 from __future__ import annotations
 
