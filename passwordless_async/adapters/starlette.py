@@ -153,7 +153,7 @@ def _refusal(error: Refusal, connection: HTTPConnection) -> Response:
 
 
 def refused_websocket(error: Refusal, connection: HTTPConnection) -> HTTPException | WebSocketException:
-    """Return what makes Starlette refuse a handshake: by a response, where the server can send one."""
+    """Return the exception that makes Starlette refuse a handshake: with a response, if the server can send one."""
     if "websocket.http.response" in (connection.scope.get("extensions") or ()):
         return HTTPException(error.status, detail=error.error, headers=refusal_headers(error))
     return WebSocketException(POLICY_VIOLATION, reason=error.error)

@@ -112,7 +112,7 @@ class _BySecret(_Confidential):
 
 
 class _ByKey(_Confidential):
-    """A confidential application that authenticates itself with a key of its own."""
+    """A confidential application that authenticates itself with its own key."""
 
     __slots__ = ()
 

@@ -151,7 +151,7 @@ class Refreshes:
     async def refresh_directly(
         self, tokens: TokenSet, *, scope: str | None = None, sent_before: float | None = None
     ) -> TokenSet:
-        """Refresh tokens, or share the refresh that is under way for them. Raises as ``client.refresh``.
+        """Refresh tokens, or join their refresh in progress. Raises as ``client.refresh``.
 
         ``sent_before`` is how many seconds ago another process first sent the refresh token; None: none did.
         """

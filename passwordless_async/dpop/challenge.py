@@ -109,8 +109,8 @@ def demands_nonce(response: HttpResponse, *, fresh: bool) -> bool:
 
     Args:
         response: The response.
-        fresh: Whether it brought another nonce than the one in the proof. If so, ``invalid_dpop_proof`` counts too:
-            some servers answer a nonce that is too old with it.
+        fresh: Whether it has another nonce than the one in the proof. If so, ``invalid_dpop_proof`` counts too: some
+            servers answer a nonce that is too old with it.
     """
     if response.status not in _ERRORS:
         return False

@@ -47,7 +47,7 @@ def nonce_of(response: HttpResponse) -> str | None:
 @attrs.define
 class _Newest:
     nonce: str
-    ticket: int  # of the last request that brought it
+    ticket: int  # of the last request with this nonce in its response
 
 
 @always_printable
@@ -149,7 +149,7 @@ class NonceCache:
         return origin, key.thumbprint if self.per_key and key is not None else None
 
     def _keep(self, place: tuple[str, str | None], ticket: int, nonce: str) -> bool:
-        """Keep a nonce unless a later request brought one; return whether it changed."""
+        """Keep a nonce unless a later request returned one; return whether it changed."""
         # dict.get: an old response is no use of the entry, and Bounded.get would count it as one.
         entry = dict.get(self._entries, place)
         if entry is not None and entry.ticket > ticket:

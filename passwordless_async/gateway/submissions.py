@@ -43,5 +43,5 @@ class Submissions:
         self._finished.put(login, value=True, seconds=_FINISHED_SECONDS)
 
     def is_finished(self, login: Secret) -> bool:
-        """Return whether a login, by its name, is over."""
+        """Return whether a login, by its name, has ended."""
         return self._finished.get(login) is not None

@@ -28,7 +28,7 @@ class Visit:
     Attributes:
         request: The request.
         form: The fields of its form or its JSON object; every value is a text.
-        login: The browser's login under way.
+        login: The browser's pending login.
         session: The identifier of the browser's session; only the store knows whether it still exists.
         address: The address of the user; None if it is not known.
         device: The browser and its system, for people: ``Firefox on Linux``.

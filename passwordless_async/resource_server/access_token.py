@@ -61,7 +61,7 @@ class AccessToken:
     scopes: frozenset[str]
     permissions: frozenset[str]
     is_bound: bool
-    confirmation: Mapping[str, str] | None  # with jkt alone; None if it is not bound, or bound in another way
+    confirmation: Mapping[str, str] | None  # only jkt; None if it is not bound, or bound in another way
     _containers: tuple[str, ...] = attrs.field(init=False, repr=False)  # claims that a request could change within
 
     @_containers.default
@@ -161,7 +161,7 @@ def read_claims(token: Secret, rules: TokenRules) -> SecretDict:
 
 
 def _slash(issuer: object, accepted: Collection[str]) -> str:
-    """Return a hint if an accepted issuer differs by a slash alone: Auth0's has one, which is easily left out."""
+    """Return a hint if an accepted issuer differs only by a slash: Auth0's has one, which is easily left out."""
     if isinstance(issuer, str) and f"{issuer}/" in accepted:
         return ": the accepted one has a slash at its end"
     if isinstance(issuer, str) and issuer.endswith("/") and issuer[:-1] in accepted:
@@ -177,7 +177,7 @@ def _of_issuer(issuer: object, accepted: Collection[str]) -> str:
 
 
 def _claims_of(token: Secret) -> SecretDict | None:
-    """Return the claims; None if there are none. Here, where nothing is raised: the parts of a secret are bare."""
+    """Return the claims; None if there are none. It raises nothing: a traceback would show parts of the secret."""
     _, _, rest = token.partition(".")
     payload, dot, _ = rest.partition(".")
     return read_segment(payload) if dot else None
@@ -243,7 +243,7 @@ def _require_types(claims: Mapping[str, Any], header: Header) -> None:
 
 
 def _require_no_id_token(claims: Mapping[str, Any]) -> None:
-    """Refuse an ID token, where ``typ`` does not tell: it has claims of its own, or is for its client alone."""
+    """Refuse an ID token if ``typ`` does not identify it: it has special claims, or is only for its client."""
     if not _OF_ID_TOKENS.isdisjoint(claims) or claims.get("aud") in (claims.get("azp"), [claims.get("azp")]):
         raise refused("is an ID token")
 

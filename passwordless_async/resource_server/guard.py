@@ -413,7 +413,7 @@ def presented_by(headers: Headers | Presented | None) -> Presented | None:
 def _token_of(authorization: Secret) -> PresentedToken | None:
     """Return the token of credentials: a scheme, spaces, token68 (RFC 9449 §7.1, RFC 6750 §2.1); None for others.
 
-    Here, where nothing is raised: the parts of a secret are bare.
+    It raises nothing: the parts of a secret are not wrapped, and a traceback would show them.
     """
     scheme, _, rest = authorization.partition(" ")
     token = rest.lstrip(" ")

@@ -98,7 +98,7 @@ def _members(text: object) -> SecretDict:
 
 
 def _keys(keys: object) -> tuple[SecretBytes, ...]:
-    # Each concealed before a frame has it alone.
+    # Each is wrapped as a secret before a frame holds it separately.
     keys = tuple(map(conceal, keys)) if isinstance(keys, list) else ()
     if not keys:
         raise _wrong("keys must be a list of at least one key, the newest first")

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 @attrs.frozen
 class Place:
-    """Where a session is kept.
+    """The place of a session in the store.
 
     Attributes:
         shard: The first characters of the user's pseudonym. They put a user's keys on one node of a cluster.

@@ -61,7 +61,7 @@ class _File(WatchedFileHandler):
 
 
 class InBackground(logging.Handler):
-    """Writes by another handler, in a thread of its own."""
+    """Writes by another handler, in its own thread."""
 
     def __init__(self, target: logging.Handler, *, at_most: int = _MAX_WAITING) -> None:
         super().__init__()

@@ -27,7 +27,7 @@ def ignore() -> None:
 
 
 def run(main: Coroutine[Any, Any, T]) -> T:
-    """Run a coroutine in an event loop of its own; Ctrl-C cancels it.
+    """Run a coroutine in its own event loop; Ctrl-C cancels it.
 
     Raises:
         KeyboardInterrupt: Ctrl-C was pressed; raised once the coroutine has ended.

@@ -55,7 +55,7 @@ class Bar:
         )
 
     def phase(self, description: str, total: int, unit: str) -> Callable[[], None]:
-        """Begin a phase of so many steps, ``unit`` in the plural; return a function to call after each."""
+        """Begin a phase of ``total`` steps, ``unit`` in the plural; return a function to call after each."""
         return partial(self._progress.advance, self._progress.add_task(description, total=total, unit=unit))
 
     def __enter__(self) -> Self:

@@ -66,7 +66,7 @@ class SessionRefreshes:
         self._reports: set[asyncio.Task[None]] = set()
 
     async def refresh(self, identifier: Secret) -> StoredSession:
-        """Refresh a session, or share the refresh that is under way for it. Raises as ``client.sessions.refresh``."""
+        """Refresh a session, or join its refresh in progress. Raises as ``client.sessions.refresh``."""
         self._refreshes.require_open()
         return await self._flights.run(
             hashed(identifier), lambda departure: self._refresh_and_note(identifier, departure)

@@ -130,7 +130,7 @@ class _Journey:
 class Dispatcher:
     """Runs the flows of a client's calls; kept for the client's lifetime.
 
-    Without ``peers``, the tenant's nonces as other processes know them, and ``peer_quota`` this process is alone.
+    ``peers`` are the nonces of other processes, ``peer_quota`` is the quota shared with them; None: not shared.
     """
 
     def __init__(

@@ -46,7 +46,7 @@ class Proxy:
 
     @classmethod
     def _of_text(cls, text: str) -> Self | None:
-        # Here, where nothing is raised: the repr of a URL shows its password.
+        # Nothing may raise in this frame: the repr of the URL shows its password.
         try:
             url = URL(text)
         except ValueError:

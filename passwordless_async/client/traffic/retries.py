@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 CALLER_LIMIT_SECONDS = 60.0  # a 429, or a window, that lasts longer is an address's or a user's, not the tenant's
 ADDRESS_LIMIT_SECONDS = 3600.0  # Auth0 counts the starts of an address by the hour: no pause of one means more
 SUSPECTED_PAUSE_SECONDS = 1.0  # for which all wait if several users, or addresses, were refused in a row
-_MAX_DOUBLINGS = 16  # of the backoff: it has a bound of its own, and floats have theirs
+_MAX_DOUBLINGS = 16  # of the backoff: it has its own bound, and so have floats
 
 PRIORITIES = {
     Operation.EXCHANGE: Priority.EXCHANGE,

@@ -53,7 +53,7 @@ class _Flight(Generic[T]):
     before: _Flight[T] | None = None  # in its queue
     callers: int = 0  # that have not returned from it: waiters, and those that were cancelled and leave
     has_landed: bool = False
-    ending: asyncio.Future[None] | None = None  # has a result when it is over; made by the first closing
+    ending: asyncio.Future[None] | None = None  # has a result when the flight is over; made by the first closing
     task: asyncio.Task[T | PasswordlessError] = attrs.field(init=False)
 
     @property
@@ -220,7 +220,7 @@ class SingleFlight(Generic[K, T]):
         if flight.queue is not None:
             flight.before, self._last_in_queue[flight.queue] = self._last_in_queue.get(flight.queue), flight
         flight.task = asyncio.create_task(self._fly(key, flight, call))
-        # Not in the task: one that is cancelled before its first step runs no line of its own.
+        # Not in the task: if it is cancelled before its first step, none of its code runs.
         flight.task.add_done_callback(partial(self._land, key, flight))
         return flight
 

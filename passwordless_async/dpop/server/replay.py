@@ -121,7 +121,7 @@ class MemoryReplayStore:
         return True
 
     def _check_room(self, held: int) -> None:
-        """Refuse an entry of a client that holds so many: the more clients there are, the less each of them may."""
+        """Refuse an entry if its client has ``held``: the more clients there are, the smaller each share is."""
         free = self._max_entries - len(self._keys)
         if free == 0:
             raise StoreError(f"the replay store is full: {self._max_entries} entries, none of them expired")

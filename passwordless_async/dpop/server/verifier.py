@@ -57,7 +57,7 @@ _SET_BACK = FailedCheck(
 
 
 def _require_method(argument: str, value: object, method: str, *, named: str) -> None:
-    # A class, where its parentheses were left out, has the method too.
+    # A class, passed without parentheses, has the method too.
     if isinstance(value, type) or not callable(getattr(value, method, None)):
         raise UsageError(argument, f"must be {named}{', not a class' if isinstance(value, type) else ''}")
 
@@ -90,7 +90,7 @@ class _Lifetime(NamedTuple):
     """For how long a proof could be replayed."""
 
     ends: float  # by the verifier's clock, or that of the nonces
-    dropped: Dropped  # what is known of others by that clock
+    dropped: Dropped  # the dropped proofs, by that clock
     keep_for: float  # seconds to remember it: longer, for the clocks of other machines
 
 

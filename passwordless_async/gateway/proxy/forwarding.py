@@ -138,7 +138,7 @@ class Channel:
     async def for_socket(
         self, client: PasswordlessClient, middleware: aiohttp.ClientMiddlewareType
     ) -> AsyncIterator[aiohttp.ClientSession]:
-        """Return a session for one WebSocket: aiohttp takes its middleware from the session alone."""
+        """Return a session for one WebSocket: aiohttp takes its middleware only from the session."""
         if self._sockets is None or self._sockets.closed:
             client.before_closing(self.aclose)
             self._sockets = aiohttp.TCPConnector(limit=self.upstream.max_sockets, force_close=True)

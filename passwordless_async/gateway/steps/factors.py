@@ -176,7 +176,7 @@ async def _finished(visit: Visit, login: LoginState, tokens: MfaTokenSet) -> Rep
     reply, codes = await logged_in(visit, login, identifier), _new_codes(login, tokens)
     if not codes:
         return reply
-    # Under another name: the login itself is over.
+    # Under another name: the login itself has ended.
     shown = Secret(json.dumps(codes))
     kept = attrs.evolve(login, id=new_id(), mfa=None, factor=None, enrolment=None, recovery_codes=shown)
     return attrs.evolve(reply, login=kept, location="/recovery-codes", leaves=False)

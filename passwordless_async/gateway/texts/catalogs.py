@@ -32,7 +32,7 @@ Catalog = dict[str, dict[str, str]]
 
 
 def built_in() -> dict[str, Catalog]:
-    """Return the catalogs of this library, by language; each caller has a copy of its own."""
+    """Return the catalogs of this library, by language; each caller gets its own copy."""
     return {
         language: {section: dict(texts) for section, texts in catalog.items()} for language, catalog in _read().items()
     }

@@ -17,7 +17,7 @@ _MAX_USERS = 65_536  # and as many addresses; the one that expires first makes r
 
 @attrs.define(eq=False)
 class _Codes:
-    """What is known of a user's codes."""
+    """The state of a user's codes."""
 
     last: int = 0  # the number of the last attempt: they are counted on from one code to the next
     is_started: bool = False  # whether the newest code was sent from here, so that the attempts are those at it
@@ -51,7 +51,7 @@ class MemoryCodes:
     """The :class:`CodeStore <passwordless_async.stores.CodeStore>` in memory: of ``size`` users, and addresses."""
 
     def __init__(self, size: int = _MAX_USERS) -> None:
-        # The token of the start, and whether it is under way.
+        # The token of the start, and whether it is in progress.
         self._cooling: Expiring[str, tuple[str, bool]] = Expiring(size)
         self._codes: Expiring[str, _Codes] = Expiring(size)
         self._starts: Expiring[str, dict[str, float]] = Expiring(size)
@@ -164,7 +164,7 @@ class MemoryCodes:
 
     def _end_cool_down(self, user: str) -> None:
         holder = self._cooling.get(user)
-        if holder is not None and not holder[1]:  # no start is under way
+        if holder is not None and not holder[1]:  # no start is in progress
             self._cooling.discard(user)
 
     def presented(self, user: str) -> list[tuple[str, str]]:

@@ -55,7 +55,7 @@ class MemorySessions:
 
     async def open(self, place: Place, sealed: str, *, login: str, seconds: float, user_seconds: float) -> None:
         """Keep a new session."""
-        del user_seconds  # a user's list ends with its sessions, and so does what is known of a login
+        del user_seconds  # a user's list ends with its sessions, and so do the records of a login
         self._make_room(place.user)
         self._forget(place.session)
         now = _clock.monotonic()
@@ -111,7 +111,7 @@ class MemorySessions:
         remember: float,
     ) -> RefreshTurn:
         """Ask for the lease to refresh a session."""
-        del remember  # what is known of a login ends with its sessions
+        del remember  # the records of a login end with its sessions
         found, now = self._alive(place.session), _clock.monotonic()
         known = self._logins.get(login)
         if found is None or known is None:
@@ -174,7 +174,7 @@ class MemorySessions:
         remember: float,
     ) -> RefreshEnd:
         """Report new tokens."""
-        del remember  # what is known of a login ends with its sessions
+        del remember  # the records of a login end with its sessions
         found, is_shared = self._alive(place.session), self._is_shared(login, place)
         known = self._logins.get(login)  # it ends with the last of its sessions
         reported = _end_of(found, texts)
@@ -232,7 +232,7 @@ class MemorySessions:
             self._drop(session)
 
     def _drop(self, session: str) -> None:
-        """Drop a session that has no deadline any more, and what is known of its user and login if it was the last."""
+        """Drop a session that has no deadline any more; if it was the last, also the records of its user and login."""
         found = self._sessions.pop(session)
         sessions, login = self._users[found.user], self._logins[found.login]
         sessions.discard(session)

@@ -1,4 +1,4 @@
-"""Where a server is: a URL that names one, the sentinels that know it, or nodes of a cluster.
+"""The address of a server: a URL with its host, with its sentinels, or with nodes of a cluster.
 
 .. code-block:: text
 
