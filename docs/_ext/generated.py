@@ -1,6 +1,6 @@
 """Parts of pages that are made from the code: ``<!-- generated: NAME -->`` on a line of its own.
 
-They are Markdown, put in place when the page is read: what the code says is what the site says.
+They are Markdown, inserted when the page is read, so the site always agrees with the code.
 """
 
 from __future__ import annotations
@@ -69,14 +69,14 @@ def error_tree() -> str:
 
 
 def _to_people(kind: type) -> tuple[HTTPStatus, str]:
-    """Return the gateway's status for an error, and what the user reads."""
+    """Return the gateway's status for an error, and the text for the user."""
     problem, status = problem_of(kind.__new__(kind))
     texts = built_in()["en"]["problem"]
     return status, texts[problem.key].replace("{wait}", "20 seconds")
 
 
 def error_table() -> str:
-    """Each error: its code, its cause, what to do, and what the gateway makes of it."""
+    """Each error: its code, its cause, the advice, and the response of the gateway."""
     rows = []
     for kind in all_errors():
         status, text = _to_people(kind)
@@ -84,7 +84,7 @@ def error_table() -> str:
         retryable = ", retryable" if kind.retryable else ""
         name = f"[`{kind.__name__}`](#{path})<br>`{kind.code}`{retryable}"
         rows.append([name, summary(path), kind.advice, f"{status.value}", text])
-    return _table(["error, `code`", "cause", "what to do", "gateway's status", "what the user reads"], rows)
+    return _table(["error, `code`", "cause", "advice", "gateway's status", "text for the user"], rows)
 
 
 def error_classes() -> str:
@@ -130,7 +130,7 @@ def _values(name: str, settings: Iterable[object]) -> list[str]:
 
 
 def _arguments(kind: type) -> dict[str, str]:
-    """Return what a docstring says of each argument."""
+    """Return the description of each argument in a docstring."""
     section = inspect.cleandoc(str(kind.__doc__)).partition("Args:\n")[2].partition("\n\n")[0]
     entries = re.split(r"\n(?=    \w+: )", "\n" + section)
     pairs = (entry.strip().partition(": ") for entry in entries if entry.strip())
@@ -184,7 +184,7 @@ def _escaped(text: str) -> str:
 
 
 def compatibility() -> str:
-    """What is needed, from the file that installers read."""
+    """The requirements, from the file that installers read."""
     project = tomllib.loads((_ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
     own = [[f"`{_split(each)[0]}`", _split(each)[1], "always"] for each in project["dependencies"]]
     extras = [
@@ -211,13 +211,13 @@ def gateway_steps() -> str:
 
 
 def _in_json(text: str) -> str:
-    """Return what is said of a page's facts as what is said of members of JSON."""
+    """Return the description of a page's facts as one of members of JSON."""
     text = re.sub(r"[Nn]o facts\.", "None.", re.sub(r"[Ff]acts: ", "", text).replace("None)", "null)"))
     return text.replace("or None", "or null")
 
 
 def names(page: str) -> str:
-    """Return a table of what a page documents: each name, large classes with their methods, a line on each."""
+    """Return a table of the names on a page, each with a line, and large classes with their methods."""
     paths = _DIRECTIVE.findall(page)
     times = Counter(path.rpartition(".")[2] for path in paths)
     rows = []
@@ -225,7 +225,7 @@ def names(page: str) -> str:
         parts = path.split(".")
         rows.append((".".join(parts[-2:] if times[parts[-1]] > 1 else parts[-1:]), path))
         rows += ((f".{name}()", f"{path}.{name}") for name in _methods(object_of(path)))
-    return _table(["name", "what it is or does"], ([f"[`{name}`](#{path})", summary(path)] for name, path in rows))
+    return _table(["name", "description"], ([f"[`{name}`](#{path})", summary(path)] for name, path in rows))
 
 
 def _methods(of: object) -> list[str]:
@@ -254,7 +254,7 @@ def gateway_settings() -> str:
 
 
 def _settings_of(kind: type) -> Callable[[], str]:
-    """Return what makes the table of a class's arguments, as a table of the file names them."""
+    """Return a function that makes the table of a class's arguments, by their names in the settings file."""
 
     def table() -> str:
         meanings = _arguments(kind)
