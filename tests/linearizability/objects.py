@@ -127,7 +127,8 @@ def _draw_session(memory: Memory) -> tuple[str, tuple[Any, ...]]:
 
 
 async def _call_session(store: Any, name_of_it: str, name: str, given: tuple[Any, ...]) -> Any:
-    place, login = Place("shardone", name_of_it, "user"), f"login of {name_of_it}"
+    user, login = name_of_it.rpartition(" ")[0], f"login of {name_of_it}"  # both sessions of a history are its user's
+    place = Place("shardone", name_of_it, user)
     if name == "open":
         return await store.open(place, given[0], login=login, seconds=_LONG, user_seconds=_LONG)
     if name == "read":

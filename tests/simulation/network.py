@@ -228,6 +228,7 @@ class Network:
         latency: Seconds that a packet takes, at least and at most.
         loss: The share of packets that are sent again, after :data:`RETRANSMISSION`.
         wires: The ends of connections that are open.
+        slow: Packets with these bytes take so many seconds longer.
     """
 
     def __init__(self, loop: SimulatedLoop, chance: random.Random) -> None:
@@ -235,6 +236,7 @@ class Network:
         self._chance = chance
         self.latency = (0.0005, 0.02)
         self.loss = 0.0
+        self.slow: tuple[bytes, float] = b"", 0.0
         self.wires: dict[Wire, None] = {}
         self.listeners: dict[tuple[str, int], Listener] = {}
         self._cut: set[tuple[str, str]] = set()
@@ -274,7 +276,12 @@ class Network:
         if (direction.source.address, direction.target.address) in self._cut:
             self._withheld.append(direction)
         else:
-            self.loop.call_later(self.delay(), direction.arrive, context=direction.target.context.copy())
+            delay = self.delay() + self._more_for(direction.items[-1])
+            self.loop.call_later(delay, direction.arrive, context=direction.target.context.copy())
+
+    def _more_for(self, item: Any) -> float:
+        mark, seconds = self.slow
+        return seconds if mark and isinstance(item, bytes) and mark in item else 0.0
 
     def listen(self, port: int, factory: Factory) -> Listener:
         machine = here()

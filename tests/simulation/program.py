@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 USERS = 4
 PROCESSES = 2
 MOST_STEPS = 60
+SLOW_SHARE = 0.15  # of the seeds have a slow user, and no other disturbance
 NONCES: tuple[dict[str, Any], ...] = (
     {},
     {"nonce_rotation": 1},
@@ -66,6 +67,8 @@ class Setting:
         profile: The clients' profile.
         has_site: Whether the processes have a gateway.
         quota: The tenant's limit of requests per second.
+        slow: Seconds that packets of the first user take longer. Nothing else is disturbed then, so that the calls of
+            all others end soon and well.
     """
 
     is_stock: bool
@@ -77,6 +80,7 @@ class Setting:
     quota: int | None
     profile: Profile = attrs.field(repr=False)
     has_site: bool = False
+    slow: float = 0.0
 
     def tenant(self) -> TenantSettings:
         return TenantSettings(
@@ -101,7 +105,39 @@ def trial_of(seed: int) -> Trial:
     """Return what a seed stands for: always the same."""
     chance = random.Random(seed)  # noqa: S311 - no secret
     setting = _setting(chance)
-    return Trial(seed, setting, _program(chance, SITE if setting.has_site else {}))
+    program = _program(chance, SITE if setting.has_site else {})
+    if chance.random() < SLOW_SHARE:
+        setting, program = _with_a_slow_user(chance, setting), _calm_program(chance)
+    return Trial(seed, setting, program)
+
+
+def _with_a_slow_user(chance: random.Random, setting: Setting) -> Setting:
+    profile = attrs.evolve(
+        setting.profile,
+        max_in_flight=100,
+        requests_per_second=None,
+        outage_after=INTERACTIVE.outage_after,
+        cool_down=chance.choice([0.0, 30.0]),
+    )
+    slow = chance.choice([0.5, 2.0, 8.0, 30.0])
+    return attrs.evolve(
+        setting, latency=0.01, clocks=(0.0,) * PROCESSES, quota=None, profile=profile, has_site=False, slow=slow
+    )
+
+
+def _calm_program(chance: random.Random) -> tuple[Step, ...]:
+    """Return steps of which every other one is the first user's."""
+    verbs = {name: share for name, share in CALLS.items() if name not in {"many", "cancel"}}
+    return tuple(
+        Step(
+            round(chance.expovariate(1 / 0.4), 4),
+            verb,
+            chance.randrange(PROCESSES),
+            chance.choice([0, chance.randrange(USERS)]),
+            chance.randrange(40),
+        )
+        for verb in chance.choices(list(verbs), list(verbs.values()), k=MOST_STEPS)
+    )
 
 
 def _setting(chance: random.Random) -> Setting:

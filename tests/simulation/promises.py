@@ -8,15 +8,28 @@ from typing import TYPE_CHECKING, Any
 
 from helpers import promises
 from helpers.values import present
-from passwordless_async import InvalidSession, PasswordlessError
+from passwordless_async import (
+    CircuitOpen,
+    CoolingDown,
+    InvalidSession,
+    PasswordlessError,
+    QuotaExceeded,
+    RateLimited,
+    StoreUnavailable,
+    TemporarilyUnavailable,
+    TransportError,
+)
 from passwordless_async.client.events import Operation
 from passwordless_async.testing import User
+from simulation.bounds import BY_ANOTHER, FROZEN, LONGEST, TYPING, UNDISTURBED
 from simulation.network import MACHINE
-from simulation.world import LONGEST_CALL, World
 
 if TYPE_CHECKING:
     from passwordless_async import Orphan
-    from simulation.world import Presented
+    from simulation.world import Call, Presented, World
+
+# What a call must not end with because of another user's; a cool-down is always the user's own.
+ANOTHERS = (CircuitOpen, QuotaExceeded, RateLimited, StoreUnavailable, TemporarilyUnavailable, TransportError)
 
 
 async def every_user_can_log_in(world: World) -> None:
@@ -24,8 +37,8 @@ async def every_user_can_log_in(world: World) -> None:
     for number, who in enumerate(world.users):
         process = world.running[number % len(world.running)]
         before = len(world.given)
-        call = world.begin_call(process, "login", world.login(process, who, 1 + 2 * number))
-        await asyncio.wait([call.task], timeout=LONGEST_CALL)
+        call = world.begin_call(process, "login", world.login(process, who, 1 + 2 * number), who)
+        await asyncio.wait([call.task], timeout=LONGEST["login"])
         assert call.task.done(), f"{who} cannot log in"
         assert call.task.exception() is None, f"{who} cannot log in: {call.task.exception()!r}"
         assert len(world.given) > before
@@ -62,6 +75,7 @@ async def no_browser_is_forgotten(world: World) -> None:
 def check(world: World) -> None:
     """Assert what must hold when every process has closed."""
     _every_call_ended(world)
+    _no_other_user_is_delayed(world)
     promises.no_user_has_anothers_tokens(world.tenant, world.given, _orphans(world))
     _nothing_twice(world)
     _nothing_left(world)
@@ -73,12 +87,37 @@ def _every_call_ended(world: World) -> None:
         if call.process.is_killed:
             continue
         assert call.task.done(), f"{call.verb} has not ended: {call.task}"
-        assert call.ended - call.began <= LONGEST_CALL, f"{call.verb} took {call.ended - call.began} seconds"
+        longest = LONGEST[call.verb] * (1 + _calls_beside(call, world)) + FROZEN * call.process.freezes
+        assert call.ended - call.began <= longest, f"{call.verb} took {call.ended - call.began} seconds"
         if call.task.cancelled():
             assert call.is_cancelled, f"{call.verb} was cancelled"
         elif (error := call.task.exception()) is not None and not isinstance(error, PasswordlessError):
             raise AssertionError(f"{call.verb} raised {error!r}") from error
     promises.nothing_else_failed(world.complaints, orphans=world.setting.orphans)
+
+
+def _calls_beside(call: Call, world: World) -> int:
+    """Return how many calls of a call's user it may have waited for."""
+    others = [other for other in world.calls if other is not call and other.who == call.who]
+    return sum(other.began <= call.ended and other.ended >= call.began for other in others)
+
+
+def _no_other_user_is_delayed(world: World) -> None:
+    """Where one user alone is slow, each call of another one ends soon, and not with an error that is not its own."""
+    if not world.setting.slow:
+        return
+    slow = world.users[0]
+    for call in world.calls:
+        if call.who in {None, slow}:
+            continue
+        longest = UNDISTURBED * (1 + _calls_beside(call, world)) + TYPING + BY_ANOTHER
+        assert call.ended - call.began <= longest, f"{call.verb} of {call.who} took {call.ended - call.began} seconds"
+        assert not _is_anothers(call.task.exception()), f"{call.verb} of {call.who}: {call.task.exception()!r}"
+    assert [error for who, error in world.unsent if who != slow and _is_anothers(error)] == []
+
+
+def _is_anothers(error: BaseException | None) -> bool:
+    return isinstance(error, ANOTHERS) and not isinstance(error, CoolingDown)
 
 
 def _orphans(world: World) -> list[Orphan]:

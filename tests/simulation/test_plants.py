@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import itertools
 from typing import TYPE_CHECKING, Any
+from weakref import WeakKeyDictionary
 
 import pytest
 
@@ -11,6 +13,8 @@ from passwordless_async.client.codes import Codes
 from passwordless_async.client.orphans import Orphans
 from passwordless_async.client.sessions.records import SessionRecords
 from passwordless_async.client.traffic import dispatcher, retries
+from passwordless_async.client.traffic.dispatcher import Dispatcher
+from passwordless_async.client.traffic.feedback import Feedback
 from passwordless_async.client.traffic.gate import Gate
 from passwordless_async.client.traffic.single_flight import SingleFlight
 from passwordless_async.dpop.proof import ProofGenerator
@@ -92,6 +96,27 @@ def proof_used_twice(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(defaults, "jti", lambda: f"{next(numbers) // 2:032}")
 
 
+def one_transmission_at_a_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    """One user's request that hangs holds back all others."""
+    stock, locks = Dispatcher._transmit, WeakKeyDictionary[Dispatcher, asyncio.Lock]()
+
+    async def transmit(dispatcher: Dispatcher, request: Any, journey: Any) -> Any:
+        async with locks.setdefault(dispatcher, asyncio.Lock()):
+            return await stock(dispatcher, request, journey)
+
+    monkeypatch.setattr(Dispatcher, "_transmit", transmit)
+
+
+def all_pause_after_one_failure(monkeypatch: pytest.MonkeyPatch) -> None:
+    stock = Feedback.failed
+
+    def failed(feedback: Feedback, operation: Any, passage: Any) -> None:
+        stock(feedback, operation, passage)
+        feedback._gate.pause(20.0)
+
+    monkeypatch.setattr(Feedback, "failed", failed)
+
+
 # Each with the first seed that finds it; all are among those of the short run.
 PLANTS = {
     code_again_after_an_unknown_outcome: 24,
@@ -103,6 +128,8 @@ PLANTS = {
     queue_kept: 0,
     flights_left_by_closing: 0,
     proof_used_twice: 0,
+    one_transmission_at_a_time: 5,
+    all_pause_after_one_failure: 5,
 }
 
 

@@ -30,6 +30,7 @@ from passwordless_async.client.events import Operation, Orphaned
 from passwordless_async.gateway import Gateway
 from passwordless_async.testing import Fault
 from simulation import store, tenant
+from simulation.bounds import LONGEST
 from simulation.browser import SITE, Browser
 from simulation.program import PROCESSES, USERS, Setting, Step
 
@@ -43,7 +44,6 @@ SCOPE = "openid email offline_access"
 PATHS = ("/oauth/token", None, "/passwordless/start", "/oauth/revoke")
 # A server that lies about who logged in cannot be found out; all else is played.
 FAULTS = sorted(set(Fault) - {Fault.ID_TOKEN_OF_OTHER_USER})
-LONGEST_CALL = 120.0  # seconds: the patience of a call, its transmissions, and the calls of its user before it
 _API_SECONDS = 10.0
 _REST_SECONDS = 60.0  # after which nothing is left of a disturbance: pauses, circuits, cool-downs, locks
 
@@ -80,6 +80,7 @@ class Call:
 
     verb: str
     process: Process
+    who: Email | None  # the user; None: it is of several, or none
     task: asyncio.Task[Any]
     began: float
     ended: float = 0.0
@@ -99,6 +100,7 @@ class Process:
     report: ClosingReport | None = None
     left: list[asyncio.Task[Any]] = attrs.field(factory=list)  # when it had closed
     is_killed: bool = False
+    freezes: int = 0  # how often it was frozen, or the tenant was while it ran
 
 
 class World:
@@ -120,6 +122,7 @@ class World:
         self.kept: dict[Any, Kept] = {}
         self.browsers: list[Browser] = []
         self.complaints: list[str] = []
+        self.unsent: list[tuple[Email, PasswordlessError]] = []
         self.asked_again: list[Presented] = []
         self.spends = False
         self.is_over = False
@@ -132,6 +135,8 @@ class World:
         await self.tenant_machine.run(self.tenant.__aenter__())
         self.tenant.users.add(self.users[-1], mfa=["otp"])
         self.running = [await self._new_process(number) for number in range(PROCESSES)]
+        if self.setting.slow:
+            self.network.slow = self.users[0].username.partition("@")[0].encode(), self.setting.slow
 
     async def _new_process(self, number: int) -> Process:
         machine = self.network.machine(f"127.0.0.{2 + number}")
@@ -178,10 +183,10 @@ class World:
             if hasattr(self, f"do_{step.verb}"):
                 await getattr(self, f"do_{step.verb}")(step)
             else:
-                self.begin_call(process, step.verb, getattr(self, step.verb)(process, who, step.number))
+                self.begin_call(process, step.verb, getattr(self, step.verb)(process, who, step.number), who)
 
-    def begin_call(self, process: Process, verb: str, call: Coroutine[Any, Any, Any]) -> Call:
-        begun = Call(verb, process, process.machine.run(call), self.loop.now)
+    def begin_call(self, process: Process, verb: str, call: Coroutine[Any, Any, Any], who: Email | None = None) -> Call:
+        begun = Call(verb, process, who, process.machine.run(call), self.loop.now)
         self.calls.append(begun)
 
         def end(_task: asyncio.Task[Any]) -> None:
@@ -197,8 +202,10 @@ class World:
 
     async def login(self, process: Process, who: Email, number: int) -> None:
         """Do as a person does: ask for a code, read it in a moment, and type it."""
-        with suppress(PasswordlessError):
+        try:
             await process.client.start(who)
+        except PasswordlessError as error:
+            self.unsent.append((who, error))
         await asyncio.sleep(number / 20)
         await self.exchange(process, who, number)
 
@@ -208,7 +215,7 @@ class World:
         if presented is None:
             return
         if number % 4 == 0:
-            self.begin_call(process, "twin", self._exchange(process, presented))
+            self.begin_call(process, "twin", self._exchange(process, presented), who)
         if number % 2:
             await self._log_in(process, presented, number)
         else:
@@ -249,7 +256,7 @@ class World:
         if known := process.tokens.get(who):
             tokens = known.pop()
             for _ in range(number % 3):
-                self.begin_call(process, "twin", self._refresh(process, who, tokens))
+                self.begin_call(process, "twin", self._refresh(process, who, tokens), who)
             await self._refresh(process, who, tokens)
 
     async def revoke(self, process: Process, who: Email, _number: int) -> None:
@@ -268,7 +275,7 @@ class World:
             return
         if number % 4 == 0:
             for other in self.running:
-                self.begin_call(other, "twin", self._renew(other, kept))
+                self.begin_call(other, "twin", self._renew(other, kept), who)
         await self._renew(process, kept)
 
     async def _renew(self, process: Process, kept: Kept) -> None:
@@ -462,6 +469,8 @@ class World:
 
     async def do_freeze(self, step: Step) -> None:
         machine = self.tenant_machine if step.user == 0 else self.running[step.process].machine
+        for process in self.running:
+            process.freezes += machine in {process.machine, self.tenant_machine}
         machine.freeze()
         self._later(step, machine.thaw)
 
@@ -512,7 +521,7 @@ class World:
 
     def calm(self) -> None:
         """End all disturbances."""
-        self.network.loss, self.server.is_down = 0.0, False
+        self.network.loss, self.server.is_down, self.network.slow = 0.0, False, (b"", 0.0)
         self.network.heal()
         self.tenant.faults.clear()
         for machine in [self.tenant_machine, *(process.machine for process in self.processes)]:
@@ -526,7 +535,7 @@ class World:
         self.calm()
         live = [call.task for call in self.calls if not call.process.is_killed]
         if live:
-            await asyncio.wait(live, timeout=LONGEST_CALL)
+            await asyncio.wait(live, timeout=max(LONGEST.values()))
         await asyncio.sleep(_REST_SECONDS)
 
     async def close(self) -> None:
