@@ -122,6 +122,9 @@ def scope(value: object, argument: str = "scope") -> str | None:
     """Return a scope (RFC 6749 §3.3), or None."""
     if value is None:
         return None
+    if not isinstance(value, str):
+        problem = f"must be one str with spaces between, such as 'openid email', not {type_name(value)}"
+        raise UsageError(argument, problem)
     value = bounded(argument, value, at_most=MAX_SCOPE)
     if not _SCOPE.fullmatch(value):
         raise UsageError(argument, "must be visible ASCII words with one space between, without quote or backslash")

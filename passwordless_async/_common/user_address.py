@@ -66,7 +66,7 @@ def _address(argument: str, value: object) -> IpAddress:
     if type(value) is IPv4Address:
         return value
     if type(value) is not IPv6Address:
-        raise UsageError(argument, f"must be a text or one ipaddress.ip_address(...), not {type_name(value)}")
+        raise UsageError(argument, f"must be a str or one ipaddress.ip_address(...), not {type_name(value)}")
     if value.scope_id is not None:
         raise UsageError(argument, "must be without a zone")
     return value

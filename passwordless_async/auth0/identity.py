@@ -240,7 +240,7 @@ def _extra_parameters(value: object) -> SecretDict | None:
     if value is None:
         return None
     if not isinstance(value, SecretDict) or len(value) > _MAX_EXTRA:
-        raise UsageError("extra_parameters", f"must be a mapping of at most {_MAX_EXTRA} names to texts")
+        raise UsageError("extra_parameters", f"must be a mapping of at most {_MAX_EXTRA} names to strings")
     for name, text in value.items():
         _check_extra(name, text)
     return value
@@ -252,7 +252,7 @@ def _check_extra(name: object, text: object) -> None:
     if name in _OWN_PARAMETERS:
         raise UsageError("extra_parameters", f"must not hold {name}, which the grant itself sets")
     if not isinstance(text, Secret) or not 0 < len(text) <= _check.MAX_SECRET or not text.isprintable():
-        raise UsageError("extra_parameters", f"{name} must be a printable text of 1 to {_check.MAX_SECRET} characters")
+        raise UsageError("extra_parameters", f"{name} must be a printable str of 1 to {_check.MAX_SECRET} characters")
 
 
 def _max_age(value: object, scope: str | None) -> int | None:

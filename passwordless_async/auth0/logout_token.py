@@ -101,5 +101,5 @@ def _text(claims: Mapping[str, Any], name: str) -> str | None:
         return None
     value = claims[name]
     if not isinstance(value, str) or not 0 < len(value) <= _MAX_TEXT:
-        raise InvalidLogoutToken(name, "is not a text of a usable length")
+        raise InvalidLogoutToken(name, "is not a string of a usable length")
     return value

@@ -177,7 +177,7 @@ def _token_type(body: SecretDict) -> str:
     if value is None:
         return ""
     if not isinstance(value, Secret) or len(value) > _MAX_TOKEN or not value.isprintable():
-        raise MalformedAnswer("token_type is not a text", status=HTTPStatus.OK)
+        raise MalformedAnswer("token_type is not a string", status=HTTPStatus.OK)
     return str(value)
 
 

@@ -40,7 +40,7 @@ import attrs
 from passwordless_async.auth0.identity import Email, Phone
 from passwordless_async.errors import UsageError
 from passwordless_async.testing import ClaimFault, Fault, FaultOptions, KeySetFault, RegisteredClient, TenantSettings
-from passwordless_async.testing.setting_types import described, fits, one_of
+from passwordless_async.testing.setting_types import described, did_you_mean, fits
 from passwordless_async.testing.state.names import public_origins
 
 if TYPE_CHECKING:
@@ -70,7 +70,7 @@ _WORDS: Mapping[object, str] = {
     bool: "true or false",
     int: "a whole number",
     float: "a number",
-    str: "a text",
+    str: "a string",
     NoneType: "false",
     tuple: "a list",
     Mapping: "a table",
@@ -169,7 +169,7 @@ def _checked(given: Table, where: str, kinds: Mapping[str, Any]) -> Table:
     """Return a table with known names and values of their types; ``false`` is None where that is one."""
     for name, value in given.items():
         if name not in kinds:
-            raise ConfigError(f"{where}: the name {name!r} is unknown; it must be {one_of(kinds, name)}")
+            raise ConfigError(f"{where}: the name {name!r} is unknown ({did_you_mean(kinds, name)})")
         if not fits(_as_none(value, kinds[name]), kinds[name]):
             raise ConfigError(f"{where}: {name} must be {described(kinds[name], value, _WORDS)}")
     return {name: _as_none(value, kinds[name]) for name, value in given.items()}

@@ -88,7 +88,7 @@ class Settings:
     @scope.validator
     def _check_scope(self, _attribute: object, value: object) -> None:
         if "openid" not in (_check.scope(value) or "").split():
-            raise UsageError("scope", "must have openid: a session has a user")
+            raise UsageError("scope", "must contain openid: the session needs the ID token")
 
     @property
     def secure(self) -> bool:

@@ -38,6 +38,8 @@ _MAX_KID = 256  # characters
 _NO_JWT = "is not a signed JWT"
 _NO_AUDIENCE = "Name this API as audience at the login: without one, Auth0's tokens are for /userinfo and are no JWTs."
 _SHOWN = re.compile(r"https?://[A-Za-z0-9.:/\[\]_~-]{1,256}")  # of an issuer, in an advice
+_SHOWN_AUDIENCE = re.compile(r"[A-Za-z0-9.:/\[\]_~-]{1,256}")
+_MAX_SHOWN_AUDIENCES = 4  # of a token; Auth0's have two at most
 _STR = {str}
 _NONE: frozenset[str] = frozenset()
 _CONTAINERS = frozenset({SecretDict, list})  # as they are read here
@@ -228,7 +230,15 @@ def _require_audience(claims: Mapping[str, Any], audiences: frozenset[str]) -> N
     audience = claims.get("aud")
     named = [audience] if isinstance(audience, str) else audience
     if not _is_texts(named) or audiences.isdisjoint(named):  # RFC 9068 §4
-        raise refused("is for another audience")
+        raise refused("is for another audience", advice=_of_audience(named, audiences))
+
+
+def _of_audience(named: object, accepted: Collection[str]) -> str:
+    """Return what to do about a token for another audience. What it names is shown if it is a short name or URL."""
+    texts = [each for each in named if isinstance(each, str)] if isinstance(named, list) else []
+    shown = ", ".join(filter(_SHOWN_AUDIENCE.fullmatch, texts[:_MAX_SHOWN_AUDIENCES]))
+    told = f"the token is for {shown}" if shown else "the token names none that can be shown"
+    return f"Check audience here and at the login: {', '.join(sorted(accepted))} is accepted, and {told}."
 
 
 def _require_types(claims: Mapping[str, Any], header: Header) -> None:

@@ -136,12 +136,12 @@ def schemes_of(mode: DPoPMode) -> tuple[Scheme, ...]:
 
 
 def names(argument: str, value: object) -> tuple[str, ...]:
-    """Return names of scopes and the like, from an iterable or from one text with spaces between them."""
+    """Return names of scopes and the like, from an iterable or from one string with spaces between them."""
     if value == ():
         return ()
     given = _check.words(argument, value) if isinstance(value, str) else value
     if not isinstance(given, Iterable) or isinstance(given, bytes):
-        raise UsageError(argument, "must be texts, or one text with spaces between")
+        raise UsageError(argument, "must be strings, or one string with spaces between")
     unique = tuple(dict.fromkeys(map(_text, given)))
     if len(unique) > _MAX_NAMES or not all(map(_is_name, unique)):
         raise UsageError(
@@ -340,11 +340,13 @@ class Guard:
         if required is NOTHING:
             return
         if not token.scopes.issuperset(required.scopes):
-            raise _lacks("a scope", required.scopes)
+            raise _lacks("a scope", required.scopes, ", ".join(sorted(set(required.scopes) - token.scopes)))
         if required.any_scope and token.scopes.isdisjoint(required.any_scope):
-            raise _lacks("one of several scopes", (*required.scopes, *required.any_scope))
+            raise _lacks(
+                "one of several scopes", (*required.scopes, *required.any_scope), " or ".join(required.any_scope)
+            )
         if not token.permissions.issuperset(required.permissions):
-            raise _lacks("a permission", ())
+            raise _lacks("a permission", (), ", ".join(sorted(set(required.permissions) - token.permissions)))
         self._require_login(token.claims, required)
 
     def _require_login(self, claims: Mapping[str, Any], required: Required) -> None:
@@ -440,5 +442,7 @@ def _malformed(problem: str, status: int = 400) -> InvalidToken:
     return InvalidToken(status=status, error="invalid_request", error_description=problem)
 
 
-def _lacks(what: str, scopes: Iterable[str]) -> InsufficientScope:
-    return InsufficientScope(error_description=f"the access token lacks {what}", scope=" ".join(scopes))
+def _lacks(what: str, scopes: Iterable[str], missing: str) -> InsufficientScope:
+    """Return the refusal of a token; its own advice, which is not sent to the client, names what is missing."""
+    error = InsufficientScope(error_description=f"the access token lacks {what}", scope=" ".join(scopes))
+    return error.with_facts(advice=f"Missing: {missing}. {error.advice}")

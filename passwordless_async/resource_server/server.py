@@ -294,7 +294,7 @@ def _one_or_several(argument: str, given: object) -> tuple[str, ...]:
     values = given if isinstance(given, Iterable) and not isinstance(given, str | bytes) else (given,)
     texts = tuple(dict.fromkeys(_check.printable(argument, each, at_most=_check.MAX_AUDIENCE) for each in values))
     if not 0 < len(texts) <= _MAX_NAMES:
-        raise UsageError(argument, f"must be one to {_MAX_NAMES} texts")
+        raise UsageError(argument, f"must be one to {_MAX_NAMES} strings")
     return texts
 
 

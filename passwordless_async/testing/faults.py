@@ -185,7 +185,7 @@ def _between(least: int, most: int) -> Callable[[Any, attrs.Attribute[Any], Any]
 
 def _printable(_instance: object, attribute: attrs.Attribute[Any], value: object) -> None:
     if not isinstance(value, str) or not value.isprintable():
-        raise ValueError(f"{attribute.name} must be a text without control characters")
+        raise ValueError(f"{attribute.name} must be a str without control characters")
 
 
 def _absolute(_instance: object, attribute: attrs.Attribute[Any], value: object) -> None:
@@ -229,7 +229,7 @@ class FaultOptions:
         known = [field.name for field in attrs.fields(cls)]
         for name in given:
             if name not in known:
-                raise ValueError(f"{name} is no detail of a fault: there are {', '.join(known)}")
+                raise ValueError(f"unknown option {name}; known: {', '.join(known)}")
         return cls(**given)
 
 

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
 
 _MAX_LISTED = 8
+_MAX_MEANT = 2
 
 PYTHON_WORDS: Mapping[object, str] = {
     bool: "a bool",
@@ -53,8 +54,19 @@ def one_of(names: Iterable[str], given: object) -> str:
     all_names = list(names)
     if len(all_names) <= _MAX_LISTED:
         return f"one of {', '.join(all_names)}"
-    near = difflib.get_close_matches(str(given), all_names, _MAX_LISTED) or all_names[:_MAX_LISTED]
+    near = _similar(given, all_names) or all_names[:_MAX_LISTED]
     return f"one of {len(all_names)} names, such as {', '.join(near)}"
+
+
+def did_you_mean(names: Iterable[str], given: object) -> str:
+    """Return what to say of a name that is unknown: the similar ones, or else those that are allowed."""
+    all_names = list(names)
+    near = _similar(given, all_names)
+    return f"did you mean {' or '.join(near[:_MAX_MEANT])}?" if near else f"it must be {one_of(all_names, given)}"
+
+
+def _similar(given: object, names: Sequence[str]) -> list[str]:
+    return difflib.get_close_matches(str(given), names, _MAX_LISTED)
 
 
 def _is_plain(value: object, kind: object) -> bool:

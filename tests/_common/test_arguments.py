@@ -76,7 +76,8 @@ def test_texts_accepted(check: Callable[..., Any], value: str) -> None:
 @pytest.mark.parametrize(
     ("value", "problem"),
     [
-        (5, "must be a str, not int"),
+        (5, "must be one str with spaces between, such as 'openid email', not int"),
+        (["openid"], "must be one str with spaces between, such as 'openid email', not list"),
         ("", "must not be empty"),
         ("x" * 4097, "must be at most 4096 characters long, not 4097"),
         (" openid", NOT_SCOPE),

@@ -54,13 +54,13 @@ def test_an_address_has_one_form(value: Any, address: str) -> None:
         ("unknown", NOT_ONE),
         ("203.0.113.07", NOT_ONE),
         ("fe80::1%eth0", "must be without a zone"),
-        (3405803783, "must be a text or one ipaddress.ip_address(...), not int"),
-        (b"\xcb\x00\x71\x07", "must be a text or one ipaddress.ip_address(...), not bytes"),
+        (3405803783, "must be a str or one ipaddress.ip_address(...), not int"),
+        (b"\xcb\x00\x71\x07", "must be a str or one ipaddress.ip_address(...), not bytes"),
         (
             ipaddress.ip_interface("203.0.113.7/24"),
-            "must be a text or one ipaddress.ip_address(...), not IPv4Interface",
+            "must be a str or one ipaddress.ip_address(...), not IPv4Interface",
         ),
-        (ipaddress.ip_network("2001:db8::/32"), "must be a text or one ipaddress.ip_address(...), not IPv6Network"),
+        (ipaddress.ip_network("2001:db8::/32"), "must be a str or one ipaddress.ip_address(...), not IPv6Network"),
     ],
 )
 def test_what_is_no_address_of_a_user_is_refused(value: Any, problem: str) -> None:

@@ -210,7 +210,7 @@ def test_codes_refused(otp: Any, problem: str) -> None:
         ("who", Email, "must be an Email or a Phone, not type"),
         ("scope", "a  b", "must be visible ASCII words with one space between, without quote or backslash"),
         ("scope", "", "must not be empty"),
-        ("scope", ["openid"], "must be a str, not list"),
+        ("scope", ["openid"], "must be one str with spaces between, such as 'openid email', not list"),
         ("audience", "", "must not be empty"),
         ("audience", "a b", "must not contain spaces or control characters"),
         ("audience", "a\nb", "must not contain spaces or control characters"),
@@ -287,11 +287,11 @@ OWN = [
             for name in ("", "a b", "a=b", "a&otp", "é", "otp\n", 5, "a" * 65)
         ),
         *(
-            ({"a": value}, "a must be a printable text of 1 to 4096 characters")
+            ({"a": value}, "a must be a printable str of 1 to 4096 characters")
             for value in ("", None, 5, True, b"x", ["x"], {"b": "x"}, "a\nb", "x" * 4097)
         ),
         *(
-            (value, "must be a mapping of at most 32 names to texts")
+            (value, "must be a mapping of at most 32 names to strings")
             for value in ("a=b", [("a", "b")], 5, {str(number): "x" for number in range(33)})
         ),
     ],

@@ -137,7 +137,7 @@ def test_lifetimes_read(
         ),
         *(("access_token", value, "access_token is missing (status 200)") for value in (None, "")),
         *(  # type: ignore[var-annotated]
-            ("token_type", value, "token_type is not a text (status 200)")
+            ("token_type", value, "token_type is not a string (status 200)")
             for value in (5, True, ["DPoP"], {}, "a\n", "\ud800", "a" * 65_537)
         ),
     ],

@@ -106,7 +106,7 @@ DIFFERENCES = (
     Difference(
         ("claims of 100 KB",), "accepted", "both", "RFC 9110 §5.4", "A server may limit field sizes; ours is 16,384."
     ),
-    Difference(("alg a number", "alg null"), "crashes", "ours", "RFC 7515 §4.1.1", "`alg` must be a text."),
+    Difference(("alg a number", "alg null"), "crashes", "ours", "RFC 7515 §4.1.1", "`alg` must be a string."),
     Difference(("payload a list",), "crashes", "ours", "RFC 7519 §7.2", "The claims must be a JSON object."),
     Difference(("crit empty",), "accepted", "ours", "RFC 7515 §4.1.11", "The list must not be empty."),
     Difference(

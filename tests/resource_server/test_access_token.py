@@ -234,6 +234,30 @@ def test_another_audience(audience: Any, client: Any) -> None:
 
 
 @pytest.mark.parametrize(
+    ("audience", "named"),
+    [
+        ("https://other.example/", "the token is for https://other.example/."),
+        (["client-1", 7, "urn:b"], "the token is for client-1, urn:b."),
+        ([f"urn:{number}" for number in range(9)], "the token is for urn:0, urn:1, urn:2, urn:3."),
+        ("line\nfeed", "the token names none that can be shown."),
+        ("x" * 257, "the token names none that can be shown."),
+        ("user:pass@other.example", "the token names none that can be shown."),
+        (None, "the token names none that can be shown."),
+        ({"urn:b": 1}, "the token names none that can be shown."),
+    ],
+)
+def test_the_advice_names_both_audiences(audience: Any, named: str, client: Any) -> None:
+    """For the API's log: what the token says only if it has the form of an audience; a few of many."""
+    with pytest.raises(InvalidToken) as refused:
+        judged(client.token(aud=audience), client.signing_key)
+    assert (
+        refused.value.advice
+        == f"Check audience here and at the login: https://api.example, urn:api is accepted, and {named}"
+    )
+    assert refused.value.error_description == "the access token is for another audience"
+
+
+@pytest.mark.parametrize(
     ("claim", "value"),
     [
         *[(claim, value) for claim in ("sub", "azp", "client_id", "jti") for value in ("", 1, None, ["a"])],

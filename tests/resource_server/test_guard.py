@@ -517,3 +517,24 @@ def test_the_log_has_the_advice_for_this_case(caplog: pytest.LogCaptureFixture) 
         + error.advice
     ]
     assert "Action" not in f"{error.headers} {error.body}"
+
+
+@pytest.mark.parametrize(
+    ("required", "missing"),
+    [
+        ({"scopes": ["read", "b", "a"]}, "a, b"),
+        ({"any_scope": ["b", "a"]}, "b or a"),
+        ({"permissions": ["p:read", "p:write"]}, "p:write"),
+    ],
+)
+def test_the_log_names_the_scopes_and_permissions_that_are_missing(
+    required: Any, missing: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Only those: a developer sees at once what the login did not get."""
+    caplog.set_level("DEBUG", logger="passwordless_async")
+    error = verdict(guard_of("off"), [("Authorization", "Bearer a")], UNBOUND, **required)
+    assert error.advice == f"Missing: {missing}. {InsufficientScope.advice}"
+    assert caplog.messages == [
+        f"a request was refused: 403 'insufficient_scope' ({error.error_description!a}). {error.advice}"
+    ]
+    assert "Missing" not in f"{error.headers} {error.body}"

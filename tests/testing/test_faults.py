@@ -66,7 +66,7 @@ def test_an_unknown_fault_or_detail_is_refused_with_the_names_that_there_are() -
     """A name that was typed wrong is found without the documentation."""
     with pytest.raises(ValueError, match=r"no fault is called 'no_such': there are service_unavailable, .*, jwks_sym"):
         Faults().add("no_such")
-    with pytest.raises(ValueError, match="delai is no detail of a fault: there are delay, until, "):
+    with pytest.raises(ValueError, match="unknown option delai; known: delay, until, "):
         Faults().add(Fault.SLOW, delai=1)
 
 

@@ -10,7 +10,7 @@ from typing import Any, Literal
 
 import pytest
 
-from passwordless_async.testing.setting_types import PYTHON_WORDS, described, fits, one_of
+from passwordless_async.testing.setting_types import PYTHON_WORDS, described, did_you_mean, fits, one_of
 
 
 class Colour(enum.StrEnum):
@@ -83,3 +83,17 @@ def test_of_many_names_the_similar_ones_are_listed() -> None:
     assert one_of(names[:2], "x") == "one of name_a, name_b"
     assert one_of(names, "nam_j").startswith("one of 10 names, such as name_j")
     assert one_of(names, 7) == f"one of 10 names, such as {', '.join(names[:8])}"
+
+
+@pytest.mark.parametrize(
+    ("given", "expected"),
+    [
+        ("scop", "did you mean scope?"),
+        ("clent_id", "did you mean client_id or client_ids?"),
+        ("x", "it must be one of scope, client_id, client_ids"),
+        (7, "it must be one of scope, client_id, client_ids"),
+    ],
+)
+def test_an_unknown_name_is_answered_with_the_similar_ones(given: object, expected: str) -> None:
+    """One or two of them; all that are allowed where none is similar."""
+    assert did_you_mean(["scope", "client_id", "client_ids"], given) == expected

@@ -167,7 +167,7 @@ def _recovery_codes(body: SecretDict) -> tuple[Secret, ...]:
     given = body.get("recovery_codes")
     codes = tuple(map(conceal, given)) if isinstance(given, list) else () if given is None else None
     if codes is None or len(codes) > _MAX_CODES or not all(map(_is_recovery_code, codes)):
-        raise MalformedAnswer("recovery_codes are not texts", status=HTTPStatus.OK)
+        raise MalformedAnswer("recovery_codes are not strings", status=HTTPStatus.OK)
     return codes
 
 
@@ -185,5 +185,5 @@ def _secret(body: SecretDict, name: str, form: re.Pattern[str]) -> Secret | None
     if value is None or value == "":
         return None
     if not isinstance(value, Secret) or not form.fullmatch(value):
-        raise MalformedAnswer(f"{name} is not a text of its form", status=HTTPStatus.OK)
+        raise MalformedAnswer(f"{name} is not a string of its form", status=HTTPStatus.OK)
     return value

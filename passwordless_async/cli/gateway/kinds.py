@@ -20,9 +20,9 @@ _SWITCHES = {"true": True, "on": True, "1": True, "false": False, "off": False, 
 
 
 def text(given: object) -> str:
-    """Read a text."""
+    """Read a string."""
     if not isinstance(given, str) or not given.strip() or len(given) > _MAX_TEXT or not given.isprintable():
-        raise ValueError("must be a text in one line, and not empty")
+        raise ValueError("must be a one-line string, and not empty")
     return given
 
 
@@ -51,7 +51,7 @@ def words(given: object) -> tuple[str, ...]:
     """Read a list: of TOML, or in a text, with commas or spaces between."""
     items = given.replace(",", " ").split() if isinstance(given, str) else given
     if not isinstance(items, list | tuple) or not items or not all(isinstance(item, str) and item for item in items):
-        raise ValueError("must be a list of texts")
+        raise ValueError("must be a list of strings")
     return tuple(items)
 
 

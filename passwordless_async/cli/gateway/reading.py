@@ -15,7 +15,7 @@ import click
 from passwordless_async._common.secret import conceal, redacted
 from passwordless_async.cli.gateway.settings import MEMORY, REQUIRED, SECRETS, SETTINGS, Setting
 from passwordless_async.cli.terminal.show import plain
-from passwordless_async.testing.setting_types import one_of
+from passwordless_async.testing.setting_types import did_you_mean
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -174,7 +174,7 @@ def _misplaced(flags: Mapping[str, Any], in_file: Mapping[str, Any], file: str) 
             yield f"{secret} in {file}: the file must not have a secret, because {_IN_THE_FILE}; {there} {place} names."
     for name in in_file:
         if name not in SETTINGS and name not in SECRETS:
-            yield f"{plain(name)} in {file}: there is no such setting; it must be {one_of(SETTINGS, name)}."
+            yield f"{plain(name)} in {file}: there is no such setting ({did_you_mean(SETTINGS, name)})."
 
 
 def _take_secrets(given: dict[str, Given], environment: Mapping[str, str]) -> None:

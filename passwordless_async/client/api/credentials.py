@@ -236,7 +236,7 @@ def _proofs_of(tokens: TokenSet) -> ProofGenerator | None:
 
 def _each(origins: Iterable[str]) -> Iterable[str]:
     if isinstance(origins, str):
-        raise UsageError("origins", "must be a list of origins, not one text")
+        raise UsageError("origins", "must be a list of origins, not one str")
     if not isinstance(origins, Iterable):
         raise UsageError("origins", f"must be a list of origins, not {type(origins).__name__}")
     return origins

@@ -85,9 +85,9 @@ def read_key(header_segment: str) -> PublicKey:
 def _check_ignored(header: dict[str, Any]) -> None:
     """Check the types of the registered parameters that have no meaning here (RFC 7515 §4.1)."""
     if not all(isinstance(header[name], str) for name in _TEXTS & header.keys()):
-        raise FailedCheck("a registered header parameter is not a text")
+        raise FailedCheck("a registered header parameter is not a string")
     if "x5c" in header and not _is_texts(header["x5c"]):  # RFC 7515 §4.1.6
-        raise FailedCheck("x5c is not an array of texts")
+        raise FailedCheck("x5c is not an array of strings")
 
 
 def _public_key(jwk: object) -> PublicKey:

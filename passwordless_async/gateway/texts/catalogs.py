@@ -53,7 +53,7 @@ def _catalogs(given: object) -> Mapping[str, Catalog]:
 
 def _checked(argument: str, given: object) -> Mapping[str, Catalog]:
     if not _are_texts(given, _LEVELS):
-        raise UsageError(argument, "must be texts by language, section and key")
+        raise UsageError(argument, "must be a mapping of strings by language, section and key")
     return cast("Mapping[str, Catalog]", given)
 
 

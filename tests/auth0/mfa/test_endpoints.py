@@ -171,10 +171,10 @@ def test_authenticators(public: Application, answer: Callable[..., HttpResponse]
         ([5], "not a JSON object"),
         ([{"id": "x"}], "no id or no authenticator_type"),
         ([{"id": "", "authenticator_type": "otp"}], "no id or no authenticator_type"),
-        ([{"id": 5, "authenticator_type": "otp"}], "id is not a text"),
-        ([{"id": "a b", "authenticator_type": "otp"}], "id is not a text"),
-        ([{"id": "x" * 513, "authenticator_type": "otp"}], "id is not a text"),
-        ([{"id": "x", "authenticator_type": "otp", "oob_channel": ["sms"]}], "oob_channel is not a text"),
+        ([{"id": 5, "authenticator_type": "otp"}], "id is not a string"),
+        ([{"id": "a b", "authenticator_type": "otp"}], "id is not a string"),
+        ([{"id": "x" * 513, "authenticator_type": "otp"}], "id is not a string"),
+        ([{"id": "x", "authenticator_type": "otp", "oob_channel": ["sms"]}], "oob_channel is not a string"),
     ],
 )
 def test_malformed_lists(public: Application, answer: Callable[..., HttpResponse], body: Any, problem: str) -> None:

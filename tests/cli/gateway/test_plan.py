@@ -83,7 +83,7 @@ async def test_a_gateway_of_everything(tmp_path: Path) -> None:
             {"base_url": "http://app.example"},
             "--base-url: must be https: plain http carries secrets in the clear, except on loopback.",
         ),
-        ({"scope": "email"}, "--scope: must have openid: a session has a user."),
+        ({"scope": "email"}, "--scope: must contain openid: the session needs the ID token."),
         ({"identifiers": "name"}, "--identifiers: must be some of email, phone."),
         ({"calling_codes": "x"}, "--calling-codes: must be country codes such as 49."),
         (

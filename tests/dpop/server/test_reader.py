@@ -115,7 +115,7 @@ async def test_tolerates_the_unknown(server: Any) -> None:
 @pytest.mark.parametrize("value", [None, "x", {}, [1], ["x", None]])
 async def test_x5c_has_its_type(value: Any, server: Any) -> None:
     """A registered header parameter that is ignored still has its type (RFC 7515 §4.1.6)."""
-    assert await server.refusal(server.proof({"x5c": value})) == "x5c is not an array of texts"
+    assert await server.refusal(server.proof({"x5c": value})) == "x5c is not an array of strings"
 
 
 async def test_tolerates_nesting(server: Any) -> None:
