@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import gc
+from collections import defaultdict
 from types import CodeType, FunctionType
 from typing import TypeAlias
 
@@ -11,34 +12,42 @@ _Key: TypeAlias = "tuple[str, int]"  # the qualified name, and the first line, o
 _IS_FUNCTION = 0x2  # CO_NEWLOCALS: a module and a class body have none
 
 
-def replace(path: str, original: str, source: str) -> bool:
-    """Give the imported functions of a module the code of a mutant; False: only an import could show the mutant."""
-    change = _changed_function(original, source)
-    if change is None:
-        return False
-    (name, line), code = change
-    found = [function for function in _functions(path) if _key(function.__code__) == (name, line)]
-    if not found or any(function.__code__.co_freevars != code.co_freevars for function in found):
-        return False
-    for function in found:
-        function.__code__ = code
-    return True
+class Imported:
+    """The functions of a module that this process has imported."""
 
+    def __init__(self, path: str, original: str) -> None:
+        written, same = (compile(each, "m.py", "exec") for each in (original, ast.unparse(ast.parse(original))))
+        self._keys = [_key(code) for code in _outer_functions(written)]
+        self._outside = _meaning(same, outside=True)
+        self._meanings = [_meaning(code) for code in _outer_functions(same)]
+        self._functions: dict[_Key, list[FunctionType]] = defaultdict(list)
+        for each in gc.get_objects():
+            if isinstance(each, FunctionType) and each.__code__.co_filename == path:
+                self._functions[_key(each.__code__)].append(each)
 
-def _changed_function(original: str, source: str) -> tuple[_Key, CodeType] | None:
-    """Return the one function of which the code differs; None where anything else does."""
-    tree = ast.parse(original)
-    written, same, other = (compile(each, "m.py", "exec") for each in (original, ast.unparse(tree), source))
-    places, before, after = _outer_functions(written), _outer_functions(same), _outer_functions(other)
-    if _meaning(same, outside=True) != _meaning(other, outside=True) or len(before) != len(after):
-        return None
-    changed = [
-        (place, new) for place, old, new in zip(places, before, after, strict=True) if _meaning(old) != _meaning(new)
-    ]
-    keys = [_key(place) for place in places]
-    if len(changed) != 1 or keys.count(_key(changed[0][0])) != 1:
-        return None
-    return _key(changed[0][0]), changed[0][1]
+    def replace(self, source: str) -> bool:
+        """Give a function the code of a mutant of the module; False: only an import could show the mutant."""
+        change = self._changed(source)
+        if change is None:
+            return False
+        key, code = change
+        found = self._functions[key]
+        if not found or any(function.__code__.co_freevars != code.co_freevars for function in found):
+            return False
+        for function in found:
+            function.__code__ = code
+        return True
+
+    def _changed(self, source: str) -> tuple[_Key, CodeType] | None:
+        """Return the one function of which the code differs; None where anything else does."""
+        other = compile(source, "m.py", "exec")
+        after = _outer_functions(other)
+        if self._outside != _meaning(other, outside=True) or len(self._meanings) != len(after):
+            return None
+        rows = zip(self._keys, self._meanings, after, strict=True)
+        changed = [(key, code) for key, meaning, code in rows if meaning != _meaning(code)]
+        is_sure = len(changed) == 1 and self._keys.count(changed[0][0]) == 1
+        return changed[0] if is_sure else None
 
 
 def _outer_functions(code: CodeType) -> list[CodeType]:
@@ -65,7 +74,3 @@ def _meaning(code: CodeType, *, outside: bool = False) -> object:
 
 def _key(code: CodeType) -> _Key:
     return code.co_qualname, code.co_firstlineno
-
-
-def _functions(path: str) -> list[FunctionType]:
-    return [each for each in gc.get_objects() if isinstance(each, FunctionType) and each.__code__.co_filename == path]

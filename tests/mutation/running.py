@@ -6,6 +6,7 @@ tests that reach the line, quickest first. A mutant that only an import can show
 
 from __future__ import annotations
 
+import gc
 import importlib
 import json
 import os
@@ -24,7 +25,7 @@ import attrs
 import pytest
 from coverage import Coverage
 
-from mutation.replacing import replace
+from mutation.replacing import Imported
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
@@ -58,6 +59,7 @@ _LONGEST = 3600.0  # seconds for the original
 _KILLED, _SURVIVED, _IMPORTED = "killed", "survived", "imported"  # the last: an import is needed to tell
 _KILLING = {pytest.ExitCode.TESTS_FAILED, pytest.ExitCode.INTERRUPTED, pytest.ExitCode.INTERNAL_ERROR}
 TIMEOUT = -1
+_STARTED = {"cli", "testing"}  # packages that tests also run in processes of their own, where no line is counted
 _NOT_REPLACED = 77  # the code of a process that would have to import the mutant
 
 
@@ -104,7 +106,7 @@ class Sandbox:
         path, results = self.root / module, self.root / "results"
         results.unlink(missing_ok=True)
         original = path.read_text(encoding="utf-8")
-        run = _Run(path, original, mutants, results)
+        run = _Run(self.root, path, original, mutants, results)
         if (code := _ended(lambda: self._become_pytest(tests, run), _LONGEST)) != 0:
             raise RuntimeError(f"{tests} end with {code} without a mutant:\n{self.output()}")
         told = results.read_text(encoding="utf-8").split()
@@ -158,6 +160,7 @@ class Sandbox:
 class _Run:
     """A plugin: runs the collected tests once, to learn which lines they reach, and then those of each mutant."""
 
+    root: Path
     path: Path  # of the module
     original: str
     mutants: list[Mutant]
@@ -179,9 +182,11 @@ class _Run:
         if (code := _ended(lambda: self._measure(session), _LONGEST)) != 0:
             raise RuntimeError(f"the tests end with {code}")
         measured = json.loads(self.results.read_text(encoding="utf-8"))
+        module = Imported(str(self.path), self.original)
+        gc.freeze()  # a collection in a fork would copy all pages
         with self.results.open("w", encoding="utf-8") as told:
             for mutant in self.mutants:
-                print(self._result(session, mutant, imported, measured), file=told, flush=True)
+                print(self._result(session, module, mutant, imported, measured), file=told, flush=True)
         return True
 
     def _measure(self, session: pytest.Session) -> int:
@@ -200,22 +205,27 @@ class _Run:
         return int(session.testsfailed)
 
     def _result(
-        self, session: pytest.Session, mutant: Mutant, imported: set[int], measured: tuple[list[float], list[list[int]]]
+        self,
+        session: pytest.Session,
+        module: Imported,
+        mutant: Mutant,
+        imported: set[int],
+        measured: tuple[list[float], list[list[int]]],
     ) -> str:
         seconds, lines = measured
         chosen = [number for number, reached in enumerate(lines) if mutant.lines.intersection(reached)]
-        if not chosen or mutant.lines & imported:
+        if mutant.lines & imported or (not chosen and self.path.relative_to(self.root).parts[1] in _STARTED):
             return _IMPORTED
         chosen.sort(key=lambda number: seconds[number])
         allowed = sum(seconds[number] for number in chosen) * _SLOW_FACTOR + _MARGIN
         items = [session.items[number] for number in chosen]
         with _written(self.path, mutant.source):
-            code = _ended(lambda: self._try(session, mutant, items), allowed)
+            code = _ended(lambda: self._try(session, module, mutant, items), allowed)
         return {0: _SURVIVED, _NOT_REPLACED: _IMPORTED}.get(code, _KILLED)
 
-    def _try(self, session: pytest.Session, mutant: Mutant, items: list[pytest.Item]) -> int:
+    def _try(self, session: pytest.Session, module: Imported, mutant: Mutant, items: list[pytest.Item]) -> int:
         """Run tests with a mutant until one fails."""
-        if not replace(str(self.path), self.original, mutant.source):
+        if not module.replace(mutant.source):
             return _NOT_REPLACED
         for item, following in _pairs(items):
             item.config.hook.pytest_runtest_protocol(item=item, nextitem=following)

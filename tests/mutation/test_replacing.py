@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from mutation.mutants import mutants_of
-from mutation.replacing import replace
+from mutation.replacing import Imported
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -59,7 +59,7 @@ def source_of(change: str) -> str:
 )
 def test_a_function_has_the_code_of_the_mutant(imported: Any, change: str, answers: tuple[bool, int]) -> None:
     """Functions within it too, and behind a decorator."""
-    assert replace(imported.__file__, MODULE, source_of(change))
+    assert Imported(imported.__file__, MODULE).replace(source_of(change))
     assert (imported.Gate().admits(3), imported.Gate().doubled()) == answers
 
 
@@ -73,9 +73,9 @@ def test_a_function_has_the_code_of_the_mutant(imported: Any, change: str, answe
 )
 def test_what_an_import_decides_is_not_replaced(imported: Any, change: str) -> None:
     """Fields, defaults and constants."""
-    assert not replace(imported.__file__, MODULE, source_of(change))
+    assert not Imported(imported.__file__, MODULE).replace(source_of(change))
 
 
 def test_a_module_that_is_not_imported_has_nothing_to_replace() -> None:
     """A process that tests start may import it."""
-    assert not replace("elsewhere.py", MODULE, source_of("return number * 2 -> return number * 3"))
+    assert not Imported("elsewhere.py", MODULE).replace(source_of("return number * 2 -> return number * 3"))

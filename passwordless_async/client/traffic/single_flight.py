@@ -251,7 +251,7 @@ class SingleFlight(Generic[K, T]):
     def _clear_queue(self, landed: _Flight[T]) -> None:
         """Forget a queue in which no flight is left."""
         ahead = last = self._last_in_queue.get(landed.queue)
-        while ahead is not None and (ahead is landed or ahead.task.done()):
+        while ahead is not None and ahead.task.done():
             ahead = ahead.before
         if last is not None and ahead is None:
             del self._last_in_queue[landed.queue]
@@ -259,14 +259,14 @@ class SingleFlight(Generic[K, T]):
     async def _abandon(self, key: K, flight: _Flight[T], *, finish: bool) -> None:
         """Let a cancelled caller go; with ``finish``, only when the flight has landed."""
         flight.leave()
-        if not flight.waiters and flight.task.done():
-            # It landed, and its last waiter was cancelled before it could take the result.
+        if flight.task.done():
+            # It landed, and this waiter was cancelled before it could take the result.
             self._settle_orphan(key, flight)
         elif not flight.waiters and not flight.departure.on_wire:
             self._drop(key, flight)
             self._cancelled[flight] = key
             flight.task.cancel()
-        if finish and not flight.task.done():
+        if finish:
             await asyncio.wait([flight.task])
 
     def _settle_orphan(self, key: K, flight: _Flight[T]) -> asyncio.Task[None] | None:
@@ -331,7 +331,6 @@ class SingleFlight(Generic[K, T]):
             await asyncio.wait([handover])
         for key, flight in list(self._flights.items()):
             self._drop(key, flight)
-        self._last_in_queue.clear()
         return tuple(abandoned)
 
     async def _end_flights(self, grace: float) -> list[K]:
@@ -348,7 +347,7 @@ class SingleFlight(Generic[K, T]):
 
 async def _wait_for(tasks: Iterable[asyncio.Task[Any]], seconds: float) -> None:
     waited = set(tasks)
-    if waited and seconds:
+    if waited:
         await asyncio.wait(waited, timeout=seconds)
 
 

@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import gc
 import random
 import weakref
 from typing import TYPE_CHECKING, Any, TypeAlias
 
+import attrs
 import pytest
 from yarl import URL
 
 from helpers import plants
 from helpers.wire import Wire
 from passwordless_async._common.http import HttpRequest, HttpResponse
-from passwordless_async.client.traffic.single_flight import Departure, SingleFlight
+from passwordless_async.client.traffic.single_flight import Departure, SingleFlight, cancellations
 from passwordless_async.errors import NotSent, OutcomeUnknown, UsageError
 from simulation.loop import SimulatedLoop
 
@@ -199,7 +201,9 @@ async def test_a_delivered_result_is_no_orphan(wire: Wire) -> None:
 
 
 async def test_a_waiter_cancelled_as_the_flight_ends_leaves_an_orphan(wire: Wire) -> None:
-    """A result that the cancelled waiter has not seen is handed to ``orphaned``."""
+    """A result that the cancelled waiter has not seen is handed to ``orphaned``, and the loop reports nothing."""
+    reported: list[dict[str, Any]] = []
+    asyncio.get_running_loop().set_exception_handler(lambda _loop, context: reported.append(context))
     taken = Taken()
     flights: Flights = SingleFlight(orphaned=taken)
     asking = asyncio.create_task(flights.run("key", lambda departure: send_for_good(departure, wire), detail="what"))
@@ -211,7 +215,7 @@ async def test_a_waiter_cancelled_as_the_flight_ends_leaves_an_orphan(wire: Wire
         await asyncio.sleep(0)
     await cancelled(asking)
     await flights.aclose(grace=5)
-    assert len(taken.results) == 1
+    assert (len(taken.results), reported) == (1, [])
 
 
 async def test_a_caller_that_finishes_ends_after_its_flight(wire: Wire) -> None:
@@ -315,28 +319,43 @@ async def test_each_caller_of_a_call_that_breaks_has_its_exception(wire: Wire) -
 
 
 async def test_the_detail_is_that_of_a_flight_that_a_caller_would_join(wire: Wire) -> None:
-    """None where there is none, and where it has failed: a new caller starts a new flight, even before others left."""
+    """None where there is none."""
     flights: Flights = SingleFlight()
     assert flights.detail("key") is None
     asking = asyncio.create_task(flights.run("key", lambda _departure: wire.send(GET), detail="what"))
     await wire.reach(1)
     assert flights.detail("key") == "what"
-    failed = flights._flights["key"]
-    failed.task.add_done_callback(lambda _task: again.append(asyncio.create_task(fetch_again())))
-    again: list[asyncio.Task[HttpResponse]] = []
-    details = []
+    wire.answer(0, HttpResponse(200))
+    await asking
+    assert flights.detail("key") is None
 
-    async def fetch_again() -> HttpResponse:
-        return await flights.run("key", lambda _departure: wire.send(GET), detail="newer")
 
-    failed.task.add_done_callback(lambda _task: details.append(flights.detail("key")))
-    wire.answer(0, NotSent("m"))
-    with pytest.raises(NotSent):
-        await asking
+@pytest.mark.parametrize("error", [NotSent("m"), LookupError("m")])
+async def test_a_failed_flight_is_not_joined(wire: Wire, error: Exception) -> None:
+    """A new caller starts a new one, even before the waiters of the failed one have their error."""
+    flights: Flights = SingleFlight()
+    has_failed = asyncio.Event()
+
+    async def fail(_departure: Departure) -> HttpResponse:
+        try:
+            return await wire.send(GET)
+        finally:
+            has_failed.set()
+
+    async def again() -> tuple[object, HttpResponse]:
+        await has_failed.wait()
+        detail = flights.detail("key")
+        return detail, await flights.run("key", lambda _departure: wire.send(GET))
+
+    first, second = asyncio.create_task(flights.run("key", fail, detail="what")), asyncio.create_task(again())
+    await wire.reach(1)
+    wire.answer(0, error)
+    with pytest.raises(type(error)):
+        await first
     await wire.reach(2)
-    assert (details, flights.detail("key")) == ([None], "newer")
-    wire.answer(1, HttpResponse(200))
-    assert (await again[0]).status == 200
+    wire.answer(1, HttpResponse(204))
+    detail, response = await second
+    assert (detail, response.status) == (None, 204)
 
 
 def test_a_result_is_kept_for_its_time(in_virtual_time: InVirtualTime) -> None:
@@ -506,7 +525,7 @@ async def test_a_call_hears_whether_a_caller_is_left(wire: Wire) -> None:
 def test_a_caller_that_finishes_waits_for_what_its_flight_tidies_up(in_virtual_time: InVirtualTime) -> None:
     """Of a flight that is cancelled, too; without ``finish`` it does not wait."""
 
-    async def trial(*, finish: bool) -> float:
+    async def trial(ask: str, **options: bool) -> float:
         flights: SingleFlight[str, int] = SingleFlight()
         loop = asyncio.get_running_loop()
 
@@ -517,7 +536,7 @@ def test_a_caller_that_finishes_waits_for_what_its_flight_tidies_up(in_virtual_t
                 await asyncio.sleep(3)
             return 1
 
-        asking = asyncio.create_task(flights.run("key", call, finish=finish))
+        asking = asyncio.create_task(getattr(flights, ask)("key", call, **options))
         await asyncio.sleep(1)
         began = loop.time()
         await cancelled(asking)
@@ -525,7 +544,8 @@ def test_a_caller_that_finishes_waits_for_what_its_flight_tidies_up(in_virtual_t
         await flights.aclose()
         return took
 
-    assert [in_virtual_time(trial(finish=finish)) for finish in (True, False)] == [3, 0]
+    for ask in ("run", "hold"):
+        assert [in_virtual_time(trial(ask, finish=True)), in_virtual_time(trial(ask))] == [3, 0]
 
 
 def test_a_flight_belongs_to_its_event_loop(in_virtual_time: InVirtualTime) -> None:
@@ -575,6 +595,7 @@ def test_closing_gives_hand_overs_their_time(
 ) -> None:
     """A second at least, and the grace; one that needs longer is cancelled, and its key returned."""
     cancels = 0
+    reported: list[dict[str, Any]] = []
 
     async def orphaned(_detail: object, _result: object) -> None:
         nonlocal cancels
@@ -586,6 +607,7 @@ def test_closing_gives_hand_overs_their_time(
             raise
 
     async def trial() -> tuple[tuple[str, ...], float, int, dict[Any, Any]]:
+        asyncio.get_running_loop().set_exception_handler(lambda _loop, context: reported.append(context))
         flights: SingleFlight[str, int] = SingleFlight(orphaned=orphaned)
 
         async def call(departure: Departure) -> int:
@@ -603,6 +625,7 @@ def test_closing_gives_hand_overs_their_time(
 
     took = max(grace, 1) + 0.25 if ended else needed
     assert in_virtual_time(trial()) == (("key",) * ended, pytest.approx(took), ended, {})
+    assert reported == []
 
 
 def test_the_grace_of_flights_and_hand_overs_is_one(in_virtual_time: InVirtualTime) -> None:
@@ -668,6 +691,120 @@ async def test_closing_ends_what_its_callers_have_left(wire: Wire) -> None:
     assert (ended, flights._cancelled, flights._flights) == ([1, 1], {}, {})
     with pytest.raises(NotSent, match="closed"):
         await new
+
+
+def test_closing_waits_for_a_flight_that_its_callers_have_left(in_virtual_time: InVirtualTime) -> None:
+    """It is ended at once, without grace, and what it tidies up is done when closing returns."""
+
+    async def trial() -> tuple[tuple[str, ...], float]:
+        flights: SingleFlight[str, int] = SingleFlight()
+        loop = asyncio.get_running_loop()
+
+        async def call(departure: Departure) -> int:
+            departure.on_wire = True
+            try:
+                await loop.create_future()
+            finally:
+                await asyncio.sleep(3)
+            return 1
+
+        asking = asyncio.create_task(flights.run("key", call))
+        await asyncio.sleep(1)
+        await cancelled(asking)
+        began = loop.time()
+        return await flights.aclose(), loop.time() - began
+
+    assert in_virtual_time(trial()) == (("key",), 3)
+
+
+@pytest.mark.parametrize("result", [HttpResponse(200), LookupError()])
+async def test_a_flight_whose_callers_have_left_ends_in_silence(wire: Wire, result: Any) -> None:
+    """Where nothing takes orphans, and where its exception is none of ours: the loop reports nothing."""
+    reported: list[dict[str, Any]] = []
+    asyncio.get_running_loop().set_exception_handler(lambda _loop, context: reported.append(context))
+    taken = Taken()
+    for flights in (SingleFlight[Any, HttpResponse](), SingleFlight[Any, HttpResponse](orphaned=taken)):
+        wire.requests.clear()
+        asking = asyncio.create_task(flights.run("key", lambda departure: send_for_good(departure, wire)))
+        await wire.reach(1)
+        await cancelled(asking)
+        wire.answer(0, result)
+        await asyncio.sleep(0.001)
+        assert flights._flights == {}
+    assert (len(taken.results), reported) == (int(isinstance(result, HttpResponse)), [])
+
+
+async def test_a_held_flight_without_waiters_is_cancelled_before_it_is_sent(wire: Wire) -> None:
+    """Nothing is on the wire before the call says so."""
+    assert attrs.astuple(Departure()) == (False, False, False)
+    flights: Flights = SingleFlight()
+    holding = asyncio.create_task(flights.hold("key", lambda _departure: wire.send(POST)))
+    await wire.reach(1)
+    await cancelled(holding)
+    assert (flights._flights, wire.requests[0][1].cancelled()) == ({}, True)
+
+
+async def test_a_result_that_is_held_is_shared_after_others_have_left(wire: Wire) -> None:
+    """A later caller receives it, without a turn of the event loop."""
+    flights: Flights = SingleFlight()
+    running = asyncio.create_task(flights.run("key", lambda _departure: wire.send(POST)))
+    holding = asyncio.create_task(flights.hold("key", lambda _departure: wire.send(POST)))
+    await wire.reach(1)
+    wire.answer(0, HttpResponse(200))
+    await running
+    held = await holding
+    with pytest.raises(StopIteration) as returned:
+        flights.run("key", lambda _departure: wire.send(POST)).send(None)
+    assert returned.value.value is held.result
+    held.receive()
+    assert (flights._flights, len(wire.requests)) == ({}, 1)
+
+
+async def test_a_caller_that_comes_as_closing_ends_has_the_held_result(wire: Wire) -> None:
+    """The flight was over for closing already, when the last of its callers had returned."""
+    flights: Flights = SingleFlight()
+    late: list[asyncio.Task[HttpResponse]] = []
+
+    def fly(*, finish: bool = False) -> Coroutine[Any, Any, HttpResponse]:
+        return flights.run("key", lambda departure: send_for_good(departure, wire), finish=finish)
+
+    holding = asyncio.create_task(flights.hold("key", lambda departure: send_for_good(departure, wire)))
+    finishing = asyncio.create_task(fly(finish=True))
+    await wire.reach(1)
+    flight, endings = flights._flights["key"], []
+    # As closing does it in some order of the loop's callbacks: when the flight has landed, and a caller has yet to go.
+    flight.task.add_done_callback(lambda _task: endings.append(asyncio.create_task(flight.end())))
+    finishing.cancel()
+    finishing.add_done_callback(lambda _task: late.append(asyncio.create_task(fly())))
+    await wire.reach(1)
+    wire.answer(0, HttpResponse(200))
+    held = await holding
+    await asyncio.wait([finishing])
+    assert flight.ending is not None
+    await endings[0]
+    assert await late[0] is held.result
+    held.receive()
+
+
+async def test_how_often_a_task_was_cancelled() -> None:
+    """Of a callback, which is in no task, never."""
+    loop, counts = asyncio.get_running_loop(), []
+
+    async def stubborn() -> None:
+        counts.append(cancellations())
+        for _ in range(2):
+            with contextlib.suppress(asyncio.CancelledError):
+                await loop.create_future()
+            counts.append(cancellations())
+
+    task = asyncio.create_task(stubborn())
+    for _ in range(2):
+        await asyncio.sleep(0)
+        task.cancel()
+    await task
+    loop.call_soon(lambda: counts.append(cancellations()))
+    await asyncio.sleep(0)
+    assert counts == [0, 1, 2, 0]
 
 
 # In whatever order the loop runs callbacks
