@@ -15,6 +15,7 @@ from helpers.values import present
 from passwordless_async import (
     TESTING,
     AccessDenied,
+    CircuitOpen,
     CodeExpired,
     CodeSpent,
     CoolingDown,
@@ -24,6 +25,7 @@ from passwordless_async import (
     OutcomeUnknown,
     PasswordlessClient,
     PasswordlessError,
+    Phone,
     QuotaExceeded,
     RateLimited,
     Start,
@@ -216,6 +218,30 @@ async def test_a_429_for_one_address_holds_back_that_address_alone(seconds: int)
         assert arrived(tenant, START) == 3
 
 
+async def test_a_429_without_a_time_holds_back_its_network_for_a_moment() -> None:
+    """Of IPv6 the network counts, not the address: one user has all of it."""
+    impatient = attrs.evolve(TESTING.single, patience=0.1)
+    async with opened(confidential=True, single=impatient) as (tenant, client):
+        tenant.faults.add(Fault.RATE_LIMITED_SILENT, path=START, times=1)
+        with pytest.raises(RateLimited):
+            await client.start(ADA, forwarded_for="2a00:1450::1")
+        with pytest.raises(QuotaExceeded, match="this user or address"):
+            await client.start(BOB, forwarded_for="2a00:1450::2")
+        await client.start(BOB, forwarded_for="2a00:1451::2")
+        assert arrived(tenant, START) == 2
+
+
+async def test_a_channel_that_fails_holds_no_start_by_another() -> None:
+    """A gateway for SMS that fails does not stop e-mails."""
+    async with opened(outage_after=1, outage_ratio=0.01, outage_rest=60.0) as (tenant, client):
+        tenant.faults.add(Fault.SERVICE_UNAVAILABLE, path=START, times=1)
+        with pytest.raises(TemporarilyUnavailable):
+            await client.start(Phone("+4930901820"))
+        with pytest.raises(CircuitOpen):
+            await client.start(Phone("+4930901821"))
+        await client.start(ADA)
+
+
 @pytest.mark.parametrize("address", [None, ipaddress.ip_address("203.0.113.66")])
 async def test_a_429_that_names_no_time_blocks_no_address(address: ipaddress.IPv4Address | None) -> None:
     """Nothing tells when it would be over: the next start is sent."""
@@ -227,10 +253,11 @@ async def test_a_429_that_names_no_time_blocks_no_address(address: ipaddress.IPv
         assert arrived(tenant, START) == 2
 
 
-async def test_a_short_429_for_this_machine_blocks_nothing_in_the_store() -> None:
+@pytest.mark.parametrize("seconds", [20, 60])
+async def test_a_short_429_for_this_machine_blocks_nothing_in_the_store(seconds: int) -> None:
     """Starts wait for it in the queue, as long as they are patient; they are not refused as an address's."""
     async with opened(confidential=True) as (tenant, client):
-        tenant.faults.add(Fault.RATE_LIMITED_RETRY_AFTER, path=START, times=1, retry_after=20)
+        tenant.faults.add(Fault.RATE_LIMITED_RETRY_AFTER, path=START, times=1, retry_after=seconds)
         with pytest.raises(RateLimited):
             await client.start(ADA)
         with pytest.raises(QuotaExceeded) as refused:

@@ -148,7 +148,7 @@ def _changes(place: _Place) -> Iterator[ast.AST]:
 
 
 def _of_statement(node: ast.stmt) -> Iterator[ast.AST]:
-    if isinstance(node, ast.Expr | ast.AugAssign | ast.Delete | ast.Raise) or _assigns_elsewhere(node):
+    if isinstance(node, ast.Expr | ast.AugAssign | ast.Raise) or _assigns_elsewhere(node):
         yield ast.Pass()
     elif isinstance(node, ast.Return) and not _is_none_or_bool(node.value):
         yield ast.Return(ast.Constant(None))
@@ -162,8 +162,8 @@ def _is_none_or_bool(value: ast.expr | None) -> bool:
 
 
 def _assigns_elsewhere(node: ast.stmt) -> bool:
-    """Return whether a statement sets an attribute or an entry: without it, no name is missing."""
-    targets = node.targets if isinstance(node, ast.Assign) else []
+    """Return whether a statement sets or deletes an attribute or an entry: without it, no name is missing."""
+    targets = node.targets if isinstance(node, ast.Assign | ast.Delete) else []
     return any(isinstance(target, ast.Attribute | ast.Subscript) for target in targets)
 
 

@@ -23,6 +23,8 @@ def changes(statement: str) -> set[str]:
         ("x = 1", {"x = 2"}),
         ("self.x = y", {"pass"}),
         ("raise Gone", {"pass"}),
+        ("del self.x[y]", {"pass"}),
+        ("del unused", set()),
         ("return x", {"return None"}),
         ("return None", set()),
         ("return True", {"return False"}),

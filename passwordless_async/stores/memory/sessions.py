@@ -158,7 +158,7 @@ class MemorySessions:
         known.holder = None
         if refused:
             known.refused = known.spends
-        if refused or not known.is_doubtful:
+        if not known.is_doubtful:
             known.spends = None
 
     async def end_refresh(

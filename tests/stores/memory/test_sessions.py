@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from passwordless_async import MemoryStore, StoreError
-from passwordless_async.stores import Place, RefreshEnd
+from passwordless_async.stores import Place, RefreshEnd, RefreshLease, RefreshTurn
 
 
 def place(number: int, user: str = "user") -> Place:
@@ -176,3 +176,205 @@ async def test_tokens_of_ended_logins_do_not_pile_up(clock: Any) -> None:
         clock.time += 1.0
         await refreshed(store, number, "one")
     assert (len(store._logins), len(store._newest)) == (0, 60)
+
+
+# What a session, and a login, is worth at each moment
+
+
+async def begun(
+    store: MemoryStore, each: Place, spends: str = "old", *, sealed: str = "sealed", by: str = "t", **times: float
+) -> RefreshTurn:
+    """Ask for the lease of a login's refresh token: for ten seconds, with an overlap of a hundred."""
+    given = {"seconds": 10.0, "overlap": 100.0} | times
+    return await store.begin_refresh(
+        each, login="login", sealed=sealed, spends=spends, token=by, remember=3600.0, **given
+    )
+
+
+async def ended(store: MemoryStore, each: Place, *, by: str = "t", seconds: float = 3600.0) -> RefreshEnd:
+    """Report the new tokens of a login."""
+    return await store.end_refresh(
+        each,
+        login="login",
+        token=by,
+        texts=("sealed", "resealed"),
+        replacement="new",
+        tokens="tokens",
+        seconds=seconds,
+        remember=3600.0,
+    )
+
+
+async def of_one_login(store: MemoryStore, *numbers: int, seconds: float = 3600.0) -> list[Place]:
+    """Open sessions of one login."""
+    places = [place(number) for number in numbers]
+    for each in places:
+        await store.open(each, "sealed", login="login", seconds=seconds, user_seconds=3600.0)
+    return places
+
+
+REPLACED = RefreshTurn(RefreshLease.REPLACED, tokens="tokens")
+
+
+async def test_a_session_lives_until_its_last_second(clock: Any) -> None:
+    """Then it is neither read nor listed, resealed or closed."""
+    store = MemoryStore()
+    await open_many(store, place(0))
+    clock.time += 45.0
+    assert await store.peek(place(0)) == ("sealed", 15.0)
+    assert await store.reseal(place(0), "other", "newer") is False
+    assert await store.reseal(place(0), "sealed", "newer") is True
+    assert await store.peek(place(0)) == ("newer", 15.0)
+    clock.time += 15.0
+    assert await store.sessions_of("user") == ()
+    assert (await store.peek(place(0)), await store.read(place(0), seconds=60.0)) == (None, None)
+    assert (await store.reseal(place(0), "newer", "newest"), await store.close(place(0))) == (False, False)
+
+
+async def test_a_session_is_closed_once() -> None:
+    """The second caller hears that it did not exist."""
+    store = MemoryStore()
+    await open_many(store, place(0))
+    assert [await store.close(place(0)) for _ in range(2)] == [True, False]
+
+
+async def test_ended_sessions_are_not_listed(clock: Any) -> None:
+    """Although they have not been dropped yet."""
+    store = MemoryStore()
+    await of_one_login(store, 0, seconds=10.0)
+    await of_one_login(store, 1)
+    clock.time += 10.0
+    assert await store.sessions_of("user") == ("session1",)
+
+
+async def test_a_refresh_of_a_session_that_is_unknown_is_refused() -> None:
+    """Or of a login that is; reports about it change nothing."""
+    store = MemoryStore()
+    await open_many(store, place(0))
+    assert await begun(store, place(0)) == RefreshTurn(RefreshLease.GONE)
+    assert await begun(store, place(1)) == RefreshTurn(RefreshLease.GONE)
+    await store.hold_refresh(place(0), login="login", token="t", seconds=60.0)
+    await store.release_refresh(place(0), login="login", token="t", refused=True)
+    assert await ended(store, place(1)) is RefreshEnd.VOID
+
+
+async def test_a_lease_ends_to_the_second(clock: Any) -> None:
+    """Another holder may have it then, and hears since when the outcome is unknown; after the overlap none may."""
+    store = MemoryStore()
+    (one,) = await of_one_login(store, 0)
+    assert await begun(store, one, by="a") == RefreshTurn(RefreshLease.GRANTED)
+    clock.time += 9.0
+    assert await begun(store, one, by="b") == RefreshTurn(RefreshLease.BUSY)
+    clock.time += 1.0
+    assert await begun(store, one, by="b") == RefreshTurn(RefreshLease.GRANTED, 10.0)
+    clock.time += 30.0
+    assert await begun(store, one, by="c") == RefreshTurn(RefreshLease.GRANTED, 40.0)
+    clock.time += 59.0
+    assert await begun(store, one, by="d") == RefreshTurn(RefreshLease.GRANTED, 99.0)
+    clock.time += 1.0
+    assert await begun(store, one, by="d", seconds=0.0) == RefreshTurn(RefreshLease.GRANTED, 100.0)
+    assert await begun(store, one, by="e") == RefreshTurn(RefreshLease.DOUBTFUL)
+
+
+async def test_a_lease_is_held_longer_by_its_holder(clock: Any) -> None:
+    """Another token changes nothing."""
+    store = MemoryStore()
+    (one,) = await of_one_login(store, 0)
+    await begun(store, one, by="a")
+    await store.hold_refresh(one, login="login", token="a", seconds=30.0)
+    await store.hold_refresh(one, login="login", token="b", seconds=5.0)
+    clock.time += 29.0
+    assert await begun(store, one, by="b") == RefreshTurn(RefreshLease.BUSY)
+    clock.time += 1.0
+    assert await begun(store, one, by="b") == RefreshTurn(RefreshLease.GRANTED, 30.0)
+
+
+async def test_new_tokens_keep_their_session(clock: Any) -> None:
+    """For its time from now on. A report that is repeated later gets the same answer, although it is forgotten."""
+    store = MemoryStore()
+    (one,) = await of_one_login(store, 0, seconds=100.0)
+    await begun(store, one)
+    assert await ended(store, one, seconds=200.0) is RefreshEnd.KEPT
+    assert await store.peek(one) == ("resealed", 200.0)
+    clock.time += 61.0
+    assert await ended(store, one) is RefreshEnd.KEPT
+    assert await store.peek(one) == ("resealed", 139.0)
+
+
+async def test_the_other_session_of_a_login_has_new_tokens_for_as_long_as_it_lives(clock: Any) -> None:
+    """It is given them for the old refresh token, and may spend the new one."""
+    store = MemoryStore()
+    one, two = await of_one_login(store, 0, 1)
+    await begun(store, one)
+    assert await ended(store, one) is RefreshEnd.KEPT
+    clock.time += 61.0
+    assert await begun(store, two) == REPLACED
+    assert await begun(store, two, "new") == RefreshTurn(RefreshLease.GRANTED)
+
+
+async def test_a_session_that_is_just_being_opened_has_new_tokens_for_a_minute(clock: Any) -> None:
+    """They are kept for its login although no session shared them; with it, they last."""
+    store = MemoryStore()
+    (one,) = await of_one_login(store, 0)
+    await begun(store, one)
+    await ended(store, one)
+    clock.time += 59.0
+    assert await begun(store, one, sealed="resealed") == REPLACED
+    (two,) = await of_one_login(store, 1)
+    assert len(store._newest) == 0
+    clock.time += 60.0
+    assert await begun(store, two) == REPLACED
+
+
+async def test_new_tokens_without_another_session_are_forgotten_after_a_minute(clock: Any) -> None:
+    """Then none could ask for them."""
+    store = MemoryStore()
+    (one,) = await of_one_login(store, 0)
+    await begun(store, one)
+    await ended(store, one)
+    clock.time += 60.0
+    assert await begun(store, one, sealed="resealed") == RefreshTurn(RefreshLease.GRANTED)
+
+
+async def test_a_session_whose_text_was_changed_meanwhile_has_the_new_tokens(clock: Any) -> None:
+    """They are not in its text, so they are kept for it, for longer than a minute."""
+    store = MemoryStore()
+    (one,) = await of_one_login(store, 0)
+    await begun(store, one)
+    assert await store.reseal(one, "sealed", "changed") is True
+    assert await ended(store, one) is RefreshEnd.CHANGED
+    clock.time += 61.0
+    assert await begun(store, one, sealed="changed") == REPLACED
+
+
+async def test_new_tokens_outlive_the_last_session_for_a_minute(clock: Any) -> None:
+    """For one that is just being opened."""
+    store = MemoryStore()
+    one, two = await of_one_login(store, 0, 1)
+    await begun(store, one)
+    await ended(store, one)
+    for each in (one, two):
+        assert await store.close(each) is True
+    clock.time += 59.0
+    (three,) = await of_one_login(store, 2)
+    assert await begun(store, three) == REPLACED
+
+
+async def test_a_thousand_ended_sessions_make_room_at_most(clock: Any) -> None:
+    """Where a few are not enough."""
+    store = MemoryStore(max_sessions=3000)
+    await open_many(store, *(place(number) for number in range(1500)))
+    clock.time += 30.0
+    await open_many(store, *(place(number, f"user{number}") for number in range(1500, 3000)))
+    clock.time += 30.0
+    await open_many(store, place(3000))
+    assert repr(store) == "<MemoryStore of 1993 sessions>"
+
+
+async def test_a_store_with_one_free_session_is_not_full() -> None:
+    """It is for another user."""
+    store = MemoryStore(max_sessions=4)
+    await open_many(store, place(0), place(1), place(2, "other"))
+    with pytest.raises(StoreError, match="one user has 2 of the store's 4 sessions; 1 are free"):
+        await open_many(store, place(3))
+    await open_many(store, place(3, "third"))
