@@ -50,6 +50,7 @@ CROSS_CUTTING = {
     "browser/test_documentation.py": "the login in a browser that a page shows",
     "gateway/test_flow.py": "the gateway as browsers and scripts see it, on every mount",
     "gateway/test_faults.py": "the same with bad input and faults",
+    "gateway/test_growth.py": "what a gateway holds after logins, in all its memories",
     "gateway/test_many_browsers.py": "gateway workers on one store, which are killed and whose keys rotate",
     "interop/test_auth0_api_python.py": "our proofs and verdicts beside those of another verifier",
     "benchmarks/test_benchmarks.py": "the benchmarks, which are beside the package",

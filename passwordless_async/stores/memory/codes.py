@@ -12,7 +12,7 @@ from passwordless_async._common.expiring import Expiring
 from passwordless_async.stores.protocols import RefusedCode
 
 _REFUSED = ""  # in place of the token: the code was wrong, so its attempt has ended
-_MAX_USERS = 65_536  # and as many addresses; the one that expires first makes room. About 500 bytes each
+_MAX_USERS = 65_536  # and as many addresses; the one that expires first makes room. About 640 bytes each
 
 
 @attrs.define(eq=False)
