@@ -8,7 +8,8 @@ They follow from the profile of the simulations (:data:`INTERACTIVE <passwordles
 - A process that was frozen goes on afterwards, with what is left of its times.
 
 What one user's requests meet costs another user at most :data:`BY_ANOTHER`. Pauses that the service asks everybody for
-are not among them, nor is a full gate: one user has a few requests in flight, not all.
+are not among them, nor is a full gate: one user has a few requests in flight, not all. Nor is the circuit of starts: one
+user alone opens it only if the cool-down was set to 0, by five starts without an answer within ten seconds.
 """
 
 from __future__ import annotations
@@ -55,5 +56,5 @@ BY_ANOTHER = 3.0 + 1.25
 """Seconds that one user's requests delay another's: a first request that fetches the nonce (3), and the pause of all
 when limits of users were met in a row (1, and a quarter of it by chance)."""
 
-UNDISTURBED = 2.0
+UNDISTURBED = 0.5
 """Seconds for what a user's own call takes on a calm network with 10 ms a packet, without the typing."""

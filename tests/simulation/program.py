@@ -117,7 +117,7 @@ def _with_a_slow_user(chance: random.Random, setting: Setting) -> Setting:
         max_in_flight=100,
         requests_per_second=None,
         outage_after=INTERACTIVE.outage_after,
-        cool_down=chance.choice([0.0, 30.0]),
+        cool_down=INTERACTIVE.cool_down,
     )
     slow = chance.choice([0.5, 2.0, 8.0, 30.0])
     return attrs.evolve(
@@ -126,18 +126,15 @@ def _with_a_slow_user(chance: random.Random, setting: Setting) -> Setting:
 
 
 def _calm_program(chance: random.Random) -> tuple[Step, ...]:
-    """Return steps of which every other one is the first user's."""
+    """Return steps of which every other one is the first user's, whose codes are wrong more often than not."""
     verbs = {name: share for name, share in CALLS.items() if name not in {"many", "cancel"}}
-    return tuple(
-        Step(
-            round(chance.expovariate(1 / 0.4), 4),
-            verb,
-            chance.randrange(PROCESSES),
-            chance.choice([0, chance.randrange(USERS)]),
-            chance.randrange(40),
-        )
-        for verb in chance.choices(list(verbs), list(verbs.values()), k=MOST_STEPS)
-    )
+    steps = []
+    for verb in chance.choices(list(verbs), list(verbs.values()), k=MOST_STEPS):
+        user = chance.choice([0, chance.randrange(USERS)])
+        after = round(chance.expovariate(1 / 0.8), 4)
+        does = verb if user else chance.choice(["login", "wrong_code"])
+        steps.append(Step(after, does, chance.randrange(PROCESSES), user, chance.randrange(40)))
+    return tuple(steps)
 
 
 def _setting(chance: random.Random) -> Setting:

@@ -129,7 +129,7 @@ PLANTS = {
     flights_left_by_closing: 0,
     proof_used_twice: 0,
     one_transmission_at_a_time: 5,
-    all_pause_after_one_failure: 5,
+    all_pause_after_one_failure: 9,
 }
 
 
