@@ -8,8 +8,8 @@ They follow from the profile of the simulations (:data:`INTERACTIVE <passwordles
 - A process that was frozen goes on afterwards, with what is left of its times.
 
 What one user's requests meet costs another user at most :data:`BY_ANOTHER`. Pauses that the service asks everybody for
-are not among them, nor is a full gate: one user has a few requests in flight, not all. Nor is the circuit of starts: one
-user alone opens it only if the cool-down was set to 0, by five starts without an answer within ten seconds.
+are not among them, nor is a full gate: one user has a few requests in flight, not all. Nor is the circuit of starts:
+one user alone opens it only if the cool-down was set to 0, by five starts without an answer within ten seconds.
 """
 
 from __future__ import annotations

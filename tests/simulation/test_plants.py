@@ -120,7 +120,7 @@ def all_pause_after_one_failure(monkeypatch: pytest.MonkeyPatch) -> None:
 # Each with the first seed that finds it; all are among those of the short run.
 PLANTS = {
     code_again_after_an_unknown_outcome: 24,
-    code_of_another_process: 32,
+    code_of_another_process: 35,
     refresh_by_two_processes: 16,
     orphans_dropped: 16,
     session_not_kept: 0,
