@@ -68,14 +68,14 @@ def login_time(session: StoredSession) -> float:
 
 def _claim(session: StoredSession, name: str) -> object:
     """Return a claim of the access token, else of the ID token; None if neither has it."""
-    for claims in (_claims_of(session.tokens.access_token), session.tokens.claims or {}):
+    for claims in (claims_of(session.tokens.access_token), session.tokens.claims or {}):
         for each in claims:
             if each == name or each.endswith((f"/{name}", f":{name}")):
                 return claims[each]
     return None
 
 
-def _claims_of(access_token: Secret) -> Mapping[str, Any]:
+def claims_of(access_token: Secret) -> Mapping[str, Any]:
     """Return the claims of a JWT, which came from the tenant itself; none if the token is opaque.
 
     It raises nothing: the parts of a secret are not wrapped, and a traceback would show them.

@@ -41,6 +41,7 @@ if TYPE_CHECKING:
     from passwordless_async.gateway.services import Services
 
 _log = logging.getLogger("passwordless_async")
+_MAX_SHOWN = 200  # characters of a path
 
 
 @attrs.frozen
@@ -107,6 +108,13 @@ class Handler:
         request = visit.request
         steps = ROUTES.get(request.path)
         if steps is None:
+            _log.debug(
+                "%.20s %a below the mount %a is not found: the gateway has no such page, and no upstream has a prefix "
+                "of this path. Prefixes are below the mount, too",
+                request.method,
+                request.path[:_MAX_SHOWN],
+                request.mount[:_MAX_SHOWN],
+            )
             return fault("not_found", HTTPStatus.NOT_FOUND)
         step = steps.get("GET" if request.method == "HEAD" else request.method)
         if step is None:

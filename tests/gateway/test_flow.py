@@ -128,6 +128,21 @@ async def test_the_log_says_what_a_request_lacks(site: Site, caplog: pytest.LogC
     ]
 
 
+async def test_the_log_names_a_path_that_the_gateway_does_not_know(
+    site: Site, caplog: pytest.LogCaptureFixture
+) -> None:
+    """At DEBUG, escaped and cut off, without the query: what is asked may be anything."""
+    browser = await site.browser()
+    caplog.set_level(logging.DEBUG, "passwordless_async")
+    for path in (f"{site.mount}/api/me?code=1", "/caf%C3%A9%0A", "/" + "x" * 300):
+        assert (await browser.get(path)).status == 404
+    rest = "the gateway has no such page, and no upstream has a prefix of this path. Prefixes are below the mount, too"
+    assert [line for line in caplog.messages if line.endswith(rest)] == [
+        f"GET {path!a} below the mount {site.mount!a} is not found: {rest}"
+        for path in (f"{site.mount}/api/me", "/caf\u00e9\n", "/" + "x" * 199)
+    ]
+
+
 async def test_too_many_wrong_codes(serve: Serve) -> None:
     """The code is dead: the page offers another one at once, and that opens a session."""
     site = await serve(settings=TenantSettings(max_attempts=3))

@@ -174,7 +174,7 @@ async def opened(
         upstreams = [Upstream("/api/", origin, **given), *options.pop("more", ())]
         async with AsyncExitStack() as stack:
             site = await stack.enter_async_context(
-                sites.opened(kind, settings, audience=BOUND_API, upstreams=upstreams, **options)
+                sites.opened(kind, settings, upstreams=upstreams, **{"audience": BOUND_API, **options})
             )
             api = Api()
             checks = ResourceServer(

@@ -25,7 +25,7 @@ import aiohttp
 from passwordless_async._common import clock as _clock
 from passwordless_async.client.traffic.transport import PlainRequest, guarded_session
 from passwordless_async.errors import BrokenSeal, InvalidSession, StoreUnavailable, UseDPoPNonce
-from passwordless_async.gateway.demands import demands_of, is_in_vain
+from passwordless_async.gateway.demands import claims_of, demands_of, is_in_vain
 from passwordless_async.gateway.proxies import user_address_of
 from passwordless_async.gateway.proxy import fields
 from passwordless_async.gateway.proxy.admission import Refusal, admit, is_navigation
@@ -92,7 +92,7 @@ class Channel:
         self.traffic: Traffic = Traffic(upstream.max_connections * (1 + _WAITING), upstream.max_per_session)
         self.socket_traffic: Traffic = Traffic(upstream.max_sockets, upstream.max_per_session)
         self.failures: FailureLog = FailureLog(upstream)
-        self._warned: set[frozenset[str]] = set()
+        self._warned: set[object] = set()
         self._accepted_at = -_TRUSTED_SECONDS
         self._http: aiohttp.ClientSession | None = None
         self._sockets: aiohttp.TCPConnector | None = None
@@ -111,19 +111,58 @@ class Channel:
 
     def warn_in_vain(self, demands: Mapping[str, str]) -> None:
         """Warn once for each kind of demand that the upstream makes although the login meets it."""
-        kind = frozenset(demands)
-        if kind in self._warned:
-            return
-        self._warned.add(kind)
-        _log.warning(
+        self._warn_once(
+            frozenset(demands),
             "The upstream %s asks for a newer or a stronger login (%s), but the login is that already, and its user "
-            "gets a 403 (login_not_enough). Do the access tokens have the claims that it reads (%s)? "
-            "This is logged once",
-            self.upstream.prefix,
+            "gets a 403 (login_not_enough). Do the access tokens have the claims that it reads (%s)?",
             " ".join(f"{name}={value[:_MAX_SHOWN]!r}" for name, value in sorted(demands.items()))
             or "without saying which",
             ", ".join(_CLAIMS[name] for name in sorted(demands)) or "auth_time, acr",
         )
+
+    def require_scopes(self, granted: str, requested: str) -> None:
+        """Raise :class:`Refusal` if a token lacks one of the scopes; warn if no login requests it.
+
+        Only then, not when the gateway is made: the tenant may grant a scope that was not requested.
+
+        Args:
+            granted: The scope of the token.
+            requested: The scope of logins.
+        """
+        missing = self.upstream.scopes.difference(granted.split())
+        if not missing:
+            return
+        named, unrequested = ", ".join(sorted(missing)), ", ".join(sorted(missing.difference(requested.split())))
+        _log.debug(
+            "a call to the upstream %s is refused as scope_missing: the access token lacks %s",
+            self.upstream.prefix,
+            named,
+        )
+        if unrequested:
+            self._warn_once(
+                "scopes",
+                "The upstream %s needs scopes that scope= of the gateway does not request (%s), and its user gets a "
+                "403 (scope_missing).",
+                unrequested,
+            )
+        raise Refusal("scope_missing", HTTPStatus.FORBIDDEN)
+
+    def note_token(self, status: int, access_token: Secret, audience: str | None) -> None:
+        """Warn if an upstream answers 401 to a token that is for no API, because the gateway has no audience.
+
+        Only then, not when the gateway is made: the tenant may have a default audience.
+        """
+        if status == HTTPStatus.UNAUTHORIZED and audience is None and not claims_of(access_token):
+            self._warn_once(
+                "audience",
+                "The upstream %s answers 401 to an access token that is not a signed JWT: audience= of the gateway is "
+                "missing. It is the identifier of the API in the tenant.",
+            )
+
+    def _warn_once(self, kind: object, message: str, *more: object) -> None:
+        if kind not in self._warned:
+            self._warned.add(kind)
+            _log.warning(f"{message} This is logged once", self.upstream.prefix, *more)
 
     def http(self, client: PasswordlessClient) -> aiohttp.ClientSession:
         """Return the session for calls, opened when it is first needed and closed with the client."""
@@ -204,10 +243,11 @@ class Forwarding:
         framing = admit(request, origin=self._origin, at_most=upstream.max_request_bytes)
         session = self._session_of(request)
         async with self._client.sessions.api(session, origins=[upstream.origin]) as api:
-            _require_scopes(upstream, api.tokens.scope)
+            channel.require_scopes(api.tokens.scope or "", self._settings.scope)
             release = channel.traffic.enter(session)
             try:
                 response = await self._send(channel, request, framing, api)
+                channel.note_token(response.status, api.tokens.access_token, self._settings.audience)
                 await self._look_at_demands(channel, request, response, session)
             except BaseException:
                 release()
@@ -238,7 +278,7 @@ class Forwarding:
         admit(request, origin=self._origin, at_most=upstream.max_request_bytes)
         session = self._session_of(request)
         async with self._client.sessions.api(session, origins=[upstream.origin]) as api:
-            _require_scopes(upstream, api.tokens.scope)
+            channel.require_scopes(api.tokens.scope or "", self._settings.scope)
             release = channel.socket_traffic.enter(session)
             try:
                 async with self._socket(channel, request, api.middleware) as socket:
@@ -482,8 +522,3 @@ def _passed_on(closed: SocketClosed) -> tuple[int, str]:
         return closed.code, closed.reason[:_MAX_REASON]
     # 1005 means a close without a code, and must not be sent; neither may 1006, a connection without a close.
     return (NORMAL if closed.code == NO_CODE else FAILED), ""
-
-
-def _require_scopes(upstream: Upstream, scope: str | None) -> None:
-    if upstream.scopes and not upstream.scopes <= set((scope or "").split()):
-        raise Refusal("scope_missing", HTTPStatus.FORBIDDEN)

@@ -19,8 +19,10 @@ from aiohttp import WSMsgType, web
 from helpers import sites
 from helpers.upstreams import READ, problem
 from passwordless_async import PasswordlessClient
+from passwordless_async._common.secret import Secret
 from passwordless_async.gateway import Upstream
 from passwordless_async.gateway.proxy import forwarding
+from passwordless_async.gateway.proxy.admission import Refusal
 from passwordless_async.testing import BOUND_API, TenantSettings
 
 if TYPE_CHECKING:
@@ -425,6 +427,57 @@ async def test_scopes(serve_front: Serve) -> None:
     browser = await front.logged_in()
     assert problem(await browser.get("/api/me", READ)) == (403, "scope_missing")
     assert front.api.seen == []
+
+
+@pytest.mark.parametrize(
+    ("requested", "unrequested"), [("openid", "admin, write"), ("openid admin", "write"), ("openid admin write", None)]
+)
+def test_scopes_that_no_login_requests_are_logged_once(
+    requested: str, unrequested: str | None, caplog: pytest.LogCaptureFixture
+) -> None:
+    """As a warning: no user can have them. A user who just lacks a right is named at DEBUG."""
+    caplog.set_level("DEBUG", "passwordless_async")
+    channel = forwarding.Channel(Upstream("/api/", "https://api.example", scopes="openid write admin"))
+    for _ in range(2):
+        with pytest.raises(Refusal, match="scope_missing"):
+            channel.require_scopes("openid", requested)
+    channel.require_scopes("admin openid write", requested)
+    refused = "a call to the upstream /api/ is refused as scope_missing: the access token lacks admin, write"
+    warning = (
+        f"The upstream /api/ needs scopes that scope= of the gateway does not request ({unrequested}), and its user "
+        "gets a 403 (scope_missing). This is logged once"
+    )
+    assert [(each.levelname, each.getMessage()) for each in caplog.records] == [
+        ("DEBUG", refused),
+        *([] if unrequested is None else [("WARNING", warning)]),
+        ("DEBUG", refused),
+    ]
+
+
+async def test_a_gateway_without_the_audience_of_the_api(serve_front: Serve, caplog: pytest.LogCaptureFixture) -> None:
+    """The API's 401 is forwarded, and the log says once which setting is missing; the token is not in it."""
+    front = await serve_front(audience=None)
+    browser = await front.logged_in()
+    for _ in range(2):
+        assert (await browser.get("/api/me", READ)).status == 401
+    warning = (
+        "The upstream /api/ answers 401 to an access token that is not a signed JWT: audience= of the gateway is "
+        "missing. It is the identifier of the API in the tenant. This is logged once"
+    )
+    assert [each.getMessage() for each in caplog.records if "audience" in each.getMessage()] == [warning]
+
+
+@pytest.mark.parametrize(
+    ("status", "token", "audience"),
+    [(401, "a.eyJhdWQiOiJ1cm46YSJ9.b", None), (401, "opaque", "urn:a"), (403, "opaque", None), (200, "opaque", None)],
+)
+def test_other_answers_do_not_blame_the_audience(
+    status: int, token: str, audience: str | None, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A JWT is for an API: the tenant has a default audience."""
+    channel = forwarding.Channel(Upstream("/api/", "https://api.example"))
+    channel.note_token(status, Secret(token), audience)
+    assert caplog.messages == []
 
 
 async def test_the_page_of_a_missing_scope_leads_back(serve_front: Serve) -> None:
