@@ -7,7 +7,8 @@ from typing import Any
 import pytest
 
 from passwordless_async.dpop.challenge import parse_www_authenticate
-from passwordless_async.dpop.server.refusal import nonce_headers, refusal_body, refusal_headers
+from passwordless_async.dpop.server.checked import CheckedProof
+from passwordless_async.dpop.server.refusal import Offer, nonce_headers, refusal_body, refusal_headers
 from passwordless_async.errors import InvalidDPoPProof, UseDPoPNonce
 
 
@@ -63,3 +64,12 @@ def test_what_a_resource_server_answers_is_kept() -> None:
 def test_nothing_is_offered_without_need() -> None:
     """Rule 29: an answer carries no nonce where there is no newer one."""
     assert nonce_headers(None) == {}
+    assert nonce_headers(CheckedProof("jkt", "jti", "GET", "https://api.example/", 0.0, None, None, {})) == {}
+
+
+def test_each_scheme_is_challenged_in_its_own_form() -> None:
+    """The error is told in the challenge of the scheme that has failed, and in no other."""
+    offer = Offer(("dpop", "bearer"), realm="api")
+    error = InvalidDPoPProof(status=401, error="invalid_token", error_description="x")
+    told = 'error="invalid_token", error_description="x"'
+    assert offer.headers(error, ["bearer"])["WWW-Authenticate"] == f'DPoP algs="ES256", Bearer realm="api", {told}'
