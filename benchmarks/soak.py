@@ -43,7 +43,13 @@ _LIFETIMES = Lifetimes(idle=1800.0, absolute=4 * 3600.0)
 # The tenant is asked for codes at once; beyond these it forgets messages and requests.
 _TENANT = TenantSettings(messages_kept=4 * _AT_ONCE, requests_kept=1, id_token_alg="ES256")  # noqa: S106 - the name of an algorithm
 # A starved machine is slow, which is no error.
-_PROFILE = attrs.evolve(INTERACTIVE, starts_per_hour=None, max_in_flight=_AT_ONCE, timeout=120.0)
+_PROFILE = attrs.evolve(
+    INTERACTIVE,
+    starts_per_hour=None,
+    max_in_flight=_AT_ONCE,
+    timeout=120.0,
+    single=attrs.evolve(INTERACTIVE.single, patience=120.0),
+)
 
 
 def run(rounds: int, calls: int) -> Report:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 from collections import Counter
+from functools import partial
 from typing import TYPE_CHECKING
 
 import aiohttp
@@ -14,7 +15,8 @@ from benchmarks.growth import timers
 from benchmarks.moved_clock import MovedClock
 from helpers import upstreams
 from helpers.upstreams import READ
-from passwordless_async import TESTING, Email, Profile
+from passwordless_async import TESTING, Email, MemoryReplayStore, Profile
+from passwordless_async._common import clock
 from passwordless_async.client import refreshes
 from passwordless_async.client.api import handovers
 from passwordless_async.client.sessions import cache
@@ -77,7 +79,12 @@ def bound_memories(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def be_patient(monkeypatch: pytest.MonkeyPatch) -> Profile:
-    """Give requests time: tenant, gateway and API share a loop, and two weeks later the API fetches its keys again."""
+    """Let the API live with a clock that is moved on in its process, and give requests time: all share a loop.
+
+    Two weeks later the API fetches its keys again. By the moved clock its wall clock would be set back, so that it
+    would refuse proofs as long as any is remembered.
+    """
+    monkeypatch.setattr(upstreams, "MemoryReplayStore", partial(MemoryReplayStore, clock=clock.now))
     monkeypatch.setattr(fetching, "_TIMEOUT", aiohttp.ClientTimeout(total=120.0))
     return attrs.evolve(TESTING, timeout=120.0)
 
@@ -87,13 +94,13 @@ async def test_logins_leave_no_objects_beyond_the_bounds(monkeypatch: pytest.Mon
     """Two weeks later, after as many logins again, there are as many objects of each type as before."""
     bound_memories(monkeypatch)
     profile = be_patient(monkeypatch)
-    clock, counted = MovedClock(), []
-    with clock.set():
+    moved, counted = MovedClock(), []
+    with moved.set():
         async with upstreams.opened("aiohttp-alone", TENANT, profile=profile, session_for=600.0) as front:
             browser = await front.site.browser()
             for number in range(3 * LOGINS):
                 if number % LOGINS == 0:
-                    clock.move(FORGETTING_SECONDS)
+                    moved.move(FORGETTING_SECONDS)
                 await live(front, browser, number)
                 if (number + 1) % LOGINS == 0:
                     counted.append(objects())
