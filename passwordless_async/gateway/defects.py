@@ -24,6 +24,7 @@ from passwordless_async.errors import (
     PasswordlessError,
     UsageError,
 )
+from passwordless_async.gateway.problems import OF_SETTINGS
 from passwordless_async.gateway.repeats import Repeats, others
 
 if TYPE_CHECKING:
@@ -31,7 +32,8 @@ if TYPE_CHECKING:
 
 _log = logging.getLogger("passwordless_async")
 _LIBRARY = __name__.partition(".")[0]
-_CODE = re.compile(r"(?!.*\d{4})[\w.-]{1,64}", re.ASCII)  # no address, and no phone number
+# No address, phone number or code of a login: four digits in a row only if they are a year in a URL (/2007/).
+_NAME = re.compile(r"(?!.*(?!(?<=/)20\d\d/)\d{4})[\w.:/-]{1,64}", re.ASCII)
 _ADVICE = "See the tenant's logs: the service's message may have user data."
 
 _MAY_BE_THE_USERS = (AccessDenied, InsufficientUserAuthentication)
@@ -71,17 +73,26 @@ def report(name: str, error: BaseException, *, more: int = 0) -> None:
 
 
 class Refusals:
-    """Logs refusals that only the operator can correct: one a minute for each route and type, and how many more."""
+    """Logs refusals that only the operator can correct: one a minute for each kind, and how many more.
+
+    A kind is a route, a type and, if it names a wrong setting, the tenant's error code.
+    """
 
     def __init__(self) -> None:
-        # No more than there are routes and types of errors: what a user writes is in neither.
-        self._repeats: Repeats[tuple[str, type]] = Repeats()
+        # No more than there are routes, types and codes of settings: what a user writes is in none.
+        self._repeats: Repeats[tuple[str, type, str | None]] = Repeats()
 
     def report(self, name: str, error: BaseException) -> None:
         """Log a refusal, unless one of its kind was logged within the last minute."""
-        more = self._repeats.count((name, type(error)))
+        code = getattr(error, "error", None)
+        more = self._repeats.count((name, type(error), code if code in OF_SETTINGS else None))
         if more is not None:
             report(name, error, more=more)
+
+
+def is_name(text: str) -> bool:
+    """Return whether a text may be logged: it looks like an error code or a class of logins, not like a user's data."""
+    return _NAME.fullmatch(text) is not None
 
 
 def _said(error: BaseException) -> str:
@@ -92,8 +103,8 @@ def _said(error: BaseException) -> str:
         return f": {error}"
     if not isinstance(error, OAuthError):
         return f": {error}. {error.advice}"
-    code = error.error if _CODE.fullmatch(error.error) else "an unknown error"
-    advice = _ADVICE if error.advice == OAuthError.advice else error.advice
+    code = error.error if is_name(error.error) else "an unknown error"
+    advice = OF_SETTINGS.get(error.error, _ADVICE) if error.advice == OAuthError.advice else error.advice
     return f": {code} ({error.status}). {advice}"
 
 

@@ -91,19 +91,18 @@ _TABLE: Mapping[type[PasswordlessError], tuple[str, HTTPStatus]] = {
 }
 
 
-# Codes of a plain OAuthError that only settings cause, never the user's input; treated as UnauthorizedClient.
-_OF_SETTINGS = frozenset(
-    {
-        "bad.authParams",
-        "bad.connection",
-        "bad.request",
-        "bad.send",
-        "bad.tenant",
-        "endpoint_disabled",
-        "invalid_scope",
-        "unsupported_grant_type",
-    }
-)
+# Codes of a plain OAuthError that only settings cause, never the user's input, and what the log says to check; treated
+# as UnauthorizedClient.
+OF_SETTINGS: Mapping[str, str] = {
+    "bad.authParams": "Check the application's Allowed Callback URLs, audience and scope: a magic link has them.",
+    "bad.connection": "Check Authentication > Passwordless: it must be on, and enabled for the application.",
+    "bad.request": "Check the tenant's logs: it does not accept a field of the request.",
+    "bad.send": "Check magic_link and the connection in Authentication > Passwordless: it must send what is asked for.",
+    "bad.tenant": "Check domain: it must be the tenant's, or its custom domain.",
+    "endpoint_disabled": "Check domain, and the tenant's settings: the tenant has disabled this endpoint.",
+    "invalid_scope": "Check scope: each name must be a permission of the API, or one of OpenID Connect.",
+    "unsupported_grant_type": "Check Grant Types in the application's Advanced Settings: enable Passwordless OTP.",
+}
 # Errors that the user cannot correct: a wrong setting here or at the tenant, or a defect of the library.
 _FOR_OPERATORS = frozenset({"fault", "misconfigured", "not_possible", "untrusted_answer"})
 # The user's own, or a mistake in the tenant's Actions.
@@ -123,7 +122,7 @@ def problem_of(error: PasswordlessError | Refused, field: str | None = None) -> 
 
 def _kind_of(error: PasswordlessError) -> type[PasswordlessError]:
     code = getattr(error, "error", None)
-    return errors.UnauthorizedClient if type(error) is errors.OAuthError and code in _OF_SETTINGS else type(error)
+    return errors.UnauthorizedClient if type(error) is errors.OAuthError and code in OF_SETTINGS else type(error)
 
 
 def _facts(error: Exception) -> Mapping[str, int]:

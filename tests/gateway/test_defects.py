@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING
 import pytest
 
 from passwordless_async import AccessDenied, Email, NotSenderConstrained, OAuthError, UnauthorizedClient, UsageError
-from passwordless_async.gateway.defects import Defects, Refusals, report
+from passwordless_async.gateway.defects import Defects, Refusals, is_name, report
+from passwordless_async.gateway.problems import OF_SETTINGS
 
 if TYPE_CHECKING:
     from conftest import Clock
@@ -84,6 +85,33 @@ def test_refusals_of_one_kind_have_a_line_a_minute(clock: Clock, caplog: pytest.
     ]
 
 
+def test_a_wrong_setting_has_a_line_of_its_own(clock: Clock, caplog: pytest.LogCaptureFixture) -> None:
+    """A refusal that a visitor can cause does not hide it, and what they write is in no kind."""
+    refusals = Refusals()
+    codes = ("bad.email", "bad.connection", "invalid_scope", "bad.phone", "bad.connection")
+    for error in codes:
+        refusals.report("POST /login", OAuthError(status=400, error=error))
+    clock.time += 60
+    refusals.report("POST /login", OAuthError(status=400, error="bad.connection"))
+    refusals.report("POST /login", OAuthError(status=400, error="bad.email"))
+    said = [re.sub(r"\. [A-Z].*\.", "", message) for message in caplog.messages]  # without the advice
+    assert said == [
+        "POST /login failed: OAuthError: bad.email (400)",
+        "POST /login failed: OAuthError: bad.connection (400)",
+        "POST /login failed: OAuthError: invalid_scope (400)",
+        "POST /login failed: OAuthError: bad.connection (400) (1 more like it were not logged)",
+        "POST /login failed: OAuthError: bad.email (400) (1 more like it were not logged)",
+    ]
+
+
+@pytest.mark.parametrize("code", OF_SETTINGS)
+def test_the_line_of_a_wrong_setting_says_what_to_check(caplog: pytest.LogCaptureFixture, code: str) -> None:
+    """Whatever the service says."""
+    report("POST /login", OAuthError(status=400, error=code, error_description="no"))
+    assert line_of(caplog) == f"POST /login failed: OAuthError: {code} (400). {OF_SETTINGS[code]}"
+    assert OF_SETTINGS[code].startswith("Check ")
+
+
 def test_an_error_that_was_not_raised(caplog: pytest.LogCaptureFixture) -> None:
     """It has no place."""
     report("POST /login", UsageError("client", "is not open"))
@@ -98,11 +126,15 @@ def test_an_error_that_was_not_raised(caplog: pytest.LogCaptureFixture) -> None:
             f"UnauthorizedClient: unauthorized_client (403). {UnauthorizedClient.advice}",
         ),
         (
-            OAuthError(status=400, error="bad.request", error_description="+49 30 901820 is no user"),
-            "OAuthError: bad.request (400). See the tenant's logs: the service's message may have user data.",
+            OAuthError(status=400, error="bad.email", error_description="+49 30 901820 is no user"),
+            "OAuthError: bad.email (400). See the tenant's logs: the service's message may have user data.",
+        ),
+        (
+            OAuthError(status=400, error="bad.connection", error_description="not for ada@example.com"),
+            f"OAuthError: bad.connection (400). {OF_SETTINGS['bad.connection']}",
         ),
     ],
-    ids=["known", "unforeseen"],
+    ids=["known", "unforeseen", "setting"],
 )
 def test_of_a_refusal_the_services_words_are_left_out(
     caplog: pytest.LogCaptureFixture, error: OAuthError, expected: str
@@ -127,11 +159,34 @@ def test_a_response_that_is_not_trusted_has_its_advice(caplog: pytest.LogCapture
     assert line_of(caplog) == f"POST /code failed: {said}. {NotSenderConstrained.advice}"
 
 
-@pytest.mark.parametrize("code", ["ada@example.com", "+4930901820", "4930901820", "GET / failed", "x" * 65, ""])
+@pytest.mark.parametrize(
+    "code",
+    [
+        "ada@example.com",
+        "+4930901820",
+        "4930901820",
+        "/2007",
+        "2007/",
+        "/20071/",
+        "/4930/",
+        "GET / failed",
+        "x" * 65,
+        "",
+    ],
+)
 def test_an_error_code_that_is_none_is_left_out(caplog: pytest.LogCaptureFixture, code: str) -> None:
     """That of a link's callback is in its URL, which a user can write."""
     report("GET /link", OAuthError(status=302, error=code))
     assert line_of(caplog).startswith("GET /link failed: OAuthError: an unknown error (302). ")
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["bad.email", "urn:strong", "http://schemas.openid.net/pape/policies/2007/06/multi-factor", "x" * 64, "a123"],
+)
+def test_a_name_is_shown(text: str) -> None:
+    """An error code, or a class of logins, which may be a URL with a year."""
+    assert is_name(text)
 
 
 def test_an_error_of_the_applications_own_below_the_librarys(caplog: pytest.LogCaptureFixture) -> None:

@@ -295,7 +295,7 @@ async def test_a_setting_that_is_wrong(
     """No page asks for what cannot help, the log says what to mend, and once it is mended a login works."""
     rows = [
         (400, "bad.client_id", "", "InvalidClient: bad.client_id (400). Check client_id and client_auth. Raised in "),
-        (400, "bad.connection", "", "OAuthError: bad.connection (400). See the tenant's logs: the service's message "),
+        (400, "bad.connection", "", "OAuthError: bad.connection (400). Check Authentication > Passwordless: "),
         (403, "access_denied", "Service not found: x", "InvalidTarget: access_denied (403). Check audience: it must "),
     ]
     async with sites.opened() as site:

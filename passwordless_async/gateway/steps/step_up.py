@@ -18,6 +18,7 @@ import attrs
 
 from passwordless_async.auth0.identity import Email, Phone
 from passwordless_async.errors import InsufficientUserAuthentication, InvalidInput, UsageError
+from passwordless_async.gateway.defects import is_name
 from passwordless_async.gateway.demands import demands_of, fulfils, is_strong
 from passwordless_async.gateway.replies import Page, Problem, Reply
 from passwordless_async.gateway.steps.home import log_in_first, session_of
@@ -77,7 +78,10 @@ def _not_strong(login: LoginState) -> InsufficientUserAuthentication:
         why = "the tenant asked for no second factor. Check its MFA policy, or the Action that demands one."
     else:
         why = "the tokens name another class after the second factor, or none. Check the Action that sets acr."
-    return error.with_facts(advice=f"The step-up demands acr_values={acr!a}, but {why}")
+    # The browser can write anything there, such as an address.
+    words = acr.split()
+    shown = f"={' '.join(words)!r}" if all(map(is_name, words)) else ""
+    return error.with_facts(advice=f"The step-up demands acr_values{shown}, but {why}")
 
 
 def _who(session: StoredSession) -> Email | Phone | None:

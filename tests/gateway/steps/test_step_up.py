@@ -9,7 +9,11 @@ import pytest
 
 from helpers import sites
 from helpers.sites import ADA, BOB, JSON
+from passwordless_async._common.secret import Secret
 from passwordless_async.gateway import AuditEvent, AuditKind
+from passwordless_async.gateway.state import LoginState
+from passwordless_async.gateway.steps.step_up import _not_strong
+from passwordless_async.testing import MULTI_FACTOR
 
 if TYPE_CHECKING:
     from passwordless_async import StoredSession
@@ -113,6 +117,26 @@ async def test_a_class_that_the_login_does_not_reach(caplog: pytest.LogCaptureFi
         "POST /code failed: InsufficientUserAuthentication: insufficient_user_authentication (403). The step-up "
         "demands acr_values='urn:strong', but the tenant asked for no second factor. Check its MFA policy, or the "
         "Action that demands one."
+    )
+
+
+@pytest.mark.parametrize(
+    ("demanded", "shown"),
+    [
+        (MULTI_FACTOR, f"acr_values='{MULTI_FACTOR}', but"),
+        (f"urn:strong {MULTI_FACTOR}", f"acr_values='urn:strong {MULTI_FACTOR}', but"),
+        ("urn:strong eve@evil.example", "acr_values, but"),
+        ("urn:strong 4917012345678", "acr_values, but"),
+        ("x\nERROR: the database is down", "acr_values='x ERROR: the database is down', but"),
+        ("\U0001f600" * 256, "acr_values, but"),
+    ],
+)
+def test_what_a_browser_writes_is_logged_if_it_is_a_class(demanded: str, shown: str) -> None:
+    """Anyone can write it in the URL: no address or number is in the log, and no line break."""
+    login = LoginState(id=Secret("id"), expires_at=0, demands={"acr_values": demanded})
+    assert _not_strong(login).advice == (
+        f"The step-up demands {shown} the tenant asked for no second factor. Check its MFA policy, or the Action that "
+        "demands one."
     )
 
 
