@@ -73,7 +73,10 @@ class Gateway:
             ends.
         before_end: An async function that is called before a user ends sessions; it refuses by raising
             :class:`Refused`.
-        clock: The wall clock: seconds since the UNIX epoch.
+        clock: The wall clock, which only tests replace: seconds since the UNIX epoch. It dates pending logins, cookies
+            and audit events, and step-up compares it with the time of the login. Sessions do not follow it: they are
+            opened, and end, by the machine's clock. To test a step-up, add ``ClaimFault.ID_TOKEN_OF_AN_OLD_LOGIN`` to
+            the local tenant instead.
 
     Raises:
         UsageError: An argument has a wrong type or value.

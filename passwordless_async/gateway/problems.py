@@ -103,6 +103,7 @@ OF_SETTINGS: Mapping[str, str] = {
     "invalid_scope": "Check scope: each name must be a permission of the API, or one of OpenID Connect.",
     "unsupported_grant_type": "Check Grant Types in the application's Advanced Settings: enable Passwordless OTP.",
 }
+_REFUSED_ADDRESS = "bad.email"  # the tenant refuses the form of an address that this library accepts
 # Errors that the user cannot correct: a wrong setting here or at the tenant, or a defect of the library.
 _FOR_OPERATORS = frozenset({"fault", "misconfigured", "not_possible", "untrusted_answer"})
 # The user's own, or a mistake in the tenant's Actions.
@@ -114,6 +115,8 @@ def problem_of(error: PasswordlessError | Refused, field: str | None = None) -> 
     """Return the problem to show for an error, and the status of the response."""
     if isinstance(error, Refused):
         key, status = error.key, HTTPStatus(error.status)
+    elif getattr(error, "error", None) == _REFUSED_ADDRESS:
+        return Problem("invalid_identifier", field="identifier"), HTTPStatus.BAD_REQUEST
     else:
         key, status = next(_TABLE[kind] for kind in _kind_of(error).__mro__ if kind in _TABLE)
     is_for_operators = key in _FOR_OPERATORS | _FOR_BOTH and not isinstance(error, Refused)

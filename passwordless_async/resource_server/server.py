@@ -215,7 +215,8 @@ class ResourceServer:
         Args:
             method: The request's method, in its original case.
             url: The request's path and query, not decoded, or its URL.
-            headers: The request's header fields, names in any case: a multi-value mapping or pairs.
+            headers: The request's header fields, names in any case: a multi-value mapping, or pairs of ``str`` or
+                ``bytes``.
             requirements: ``scopes``: the token must have all; ``any_scope``: at least one; ``permissions``: all;
                 ``max_age``: the maximum age of the user's login in seconds; ``acr_values``: the login must have one of
                 these authentication context classes (RFC 9470).
@@ -224,6 +225,8 @@ class ResourceServer:
             The caller, and what they may do.
 
         Raises:
+            OAuthError: The request is refused: all errors below but the last. ``status``, ``headers`` and ``body`` are
+                the response.
             InvalidToken: There is no token, or more than one, or it is invalid; ``status`` is 401 or 400.
             InsufficientScope: The token lacks a scope or a permission; ``status`` is 403.
             InsufficientUserAuthentication: The user must log in again, or more strongly; ``status`` is 401.

@@ -6,6 +6,9 @@ A row of :data:`FAULTS` acts at one of three points:
 - *alter*: the request is processed, and other tokens are issued than were asked for
 - *after*: the request is processed, a code in it is spent, and the response is changed before it is sent; None closes
   the connection
+
+Invariant: a fault is counted only if it acts. The faults that alter tokens are looked up once tokens are to be issued,
+the others when a request comes, so one request can meet a fault of each sort.
 """
 
 from __future__ import annotations
@@ -19,8 +22,9 @@ from typing import TYPE_CHECKING, Any
 
 import attrs
 
+from passwordless_async._common import clock as _clock
 from passwordless_async.testing import refusals
-from passwordless_async.testing.endpoints.nonce_challenges import nonce_challenge
+from passwordless_async.testing.endpoints.nonce_challenges import TOKEN_PATH, nonce_challenge
 from passwordless_async.testing.endpoints.token import redeem
 from passwordless_async.testing.refusals import Refusal
 from passwordless_async.testing.settings import RateLimitStyle
@@ -139,7 +143,10 @@ class ClaimFault(enum.StrEnum):
     ID_TOKEN_OF_OTHER_NONCE = enum.auto()
     """An ID token with another ``nonce`` than the request for the link had."""
     ID_TOKEN_OF_AN_OLD_LOGIN = enum.auto()
-    """An ID token with ``auth_time`` a day ago, against ``max_age``."""
+    """Tokens of a login a day ago: ``auth_time`` of the ID token, and of the access token if
+    ``TenantSettings.auth_time_claim`` names one. A request with ``max_age`` is refused by the client. Without it, the
+    login succeeds, and ``CurrentUser.logged_in_at`` of its session is a day ago, which tests a step-up. The tenant
+    keeps no login: the next one is new again."""
 
 
 class KeySetFault(enum.StrEnum):
@@ -244,7 +251,14 @@ class _ActiveFault:
 
 @attrs.frozen
 class Faults:
-    """The active faults, in order: a request meets the first one that is due."""
+    """The active faults, in order.
+
+    A request meets the first fault that is due. Faults of tokens (``BEARER_TOKEN``, ``TOKEN_OF_OTHER_KEY``,
+    ``ACCESS_TOKEN_EXPIRED``, ``ID_TOKEN_…``) are counted apart: a response with tokens meets the first of these that is
+    due. A fault is counted only if it can act: a nonce challenge does not use up a fault of tokens, a response without
+    an ID token does not use up a fault of the ID token, and a request to another endpoint uses up neither a
+    :class:`KeySetFault` nor ``CHALLENGE_SPENDS_CODE``. ``stats.faults_played`` says how often a fault acted.
+    """
 
     _active: list[_ActiveFault] = attrs.field(factory=list, init=False)
 
@@ -262,8 +276,11 @@ class Faults:
         Args:
             fault: The fault, or its name.
             path: The path of the requests that it affects; None: every path.
-            times: How many requests it affects; None: all, until you clear it.
-            after: How many requests pass first.
+            times: How many requests it affects, or, if it is a fault of tokens, responses with tokens; None: all, until
+                you clear it.
+            after: How many of these pass first. A public client's first request to ``/oauth/token`` is answered with a
+                nonce challenge: it counts for a fault of requests, such as ``DROP_AFTER_PROCESSING``, and not for a
+                fault of tokens.
             **options: The details, see :class:`FaultOptions`.
 
         Raises:
@@ -276,9 +293,17 @@ class Faults:
         self._active.clear()
 
     def next(self, path: str) -> tuple[AnyFault, FaultOptions] | None:
-        """Return what a request to a path meets; it is counted."""
+        """Return the fault that a request to a path meets, unless it is one of tokens; it is counted."""
+        return self._first(path, lambda fault: FAULTS[fault].alter is None and FAULTS[fault].only_at in (None, path))
+
+    def next_of_tokens(self, applies: Callable[[AnyFault], bool]) -> AnyFault | None:
+        """Return the fault of tokens that a response with tokens meets, of those that apply to it; it is counted."""
+        due = self._first(TOKEN_PATH, lambda fault: FAULTS[fault].alter is not None and applies(fault))
+        return None if due is None else due[0]
+
+    def _first(self, path: str, can_act: Callable[[AnyFault], bool]) -> tuple[AnyFault, FaultOptions] | None:
         for active in self._active:
-            if active.path not in (None, path) or active.times == 0:
+            if active.path not in (None, path) or active.times == 0 or not can_act(active.fault):
                 continue
             if active.after > 0:
                 active.after -= 1
@@ -296,7 +321,13 @@ class PlannedFault:
     unread: bool = False  # whether the connection is closed before the body is read
     instead: Callable[[TenantRequest, FaultOptions], Refusal] | None = None
     alter: Callable[[Grant], Grant] | None = None
+    applies: Callable[[Grant], bool] = lambda _grant: True  # whether alter has an effect
     after: Callable[[web.Response, FaultOptions], Awaitable[web.Response | None]] | None = None
+    only_at: str | None = None  # the only path at which it has an effect; None: every path
+
+
+def _has_id_token(grant: Grant) -> bool:
+    return "openid" in grant.scope
 
 
 def _refuse(refusal: Refusal) -> PlannedFault:
@@ -352,21 +383,30 @@ _OTHER_USER = User("email", "another.user@example.com")
 _OTHER_THUMBPRINT = "0ZcOCORZNYy-DWpqq30jZyJGHTN0d2HglBV3uiguA4I"  # RFC 9449 §6.1, figure 7
 _RSA_MODULUS_BYTES = 256
 _ENDED_SECONDS = 60  # more than an API allows for a wrong clock
+_A_DAY = 86_400  # seconds
+KEY_SET_PATH = "/.well-known/jwks.json"
 
 
 def _bound_to(thumbprint: str | None) -> PlannedFault:
-    return PlannedFault(alter=lambda grant: attrs.evolve(grant, thumbprint=thumbprint))
+    return PlannedFault(
+        alter=lambda grant: attrs.evolve(grant, thumbprint=thumbprint),
+        applies=lambda grant: grant.thumbprint != thumbprint,
+    )
 
 
 def _forged(forgery: Forgery) -> PlannedFault:
-    return PlannedFault(alter=lambda grant: attrs.evolve(grant, id_token_forgery=forgery))
+    return PlannedFault(alter=lambda grant: attrs.evolve(grant, id_token_forgery=forgery), applies=_has_id_token)
+
+
+def _logged_in_a_day_ago(grant: Grant) -> Grant:
+    return attrs.evolve(grant, auth_time=_clock.now() - _A_DAY, auth_time_requested=True)
 
 
 def _claims(change: Callable[[Claims], Claims]) -> PlannedFault:
     def changed(claims: Claims) -> Claims:
         return {**claims, **change(claims)}
 
-    return PlannedFault(alter=lambda grant: attrs.evolve(grant, id_token_alter=changed))
+    return PlannedFault(alter=lambda grant: attrs.evolve(grant, id_token_alter=changed), applies=_has_id_token)
 
 
 def _claim(**claims: object) -> PlannedFault:
@@ -380,7 +420,7 @@ def _jwks(change: Callable[[Jwks, FaultOptions], Jwks]) -> PlannedFault:
             response.body = json.dumps({**members, "keys": change(members["keys"], options)}).encode()
         return response
 
-    return PlannedFault(after=after)
+    return PlannedFault(after=after, only_at=KEY_SET_PATH)
 
 
 def _other_modulus() -> str:
@@ -423,7 +463,7 @@ FAULTS: Mapping[AnyFault, PlannedFault] = {
     Fault.CHALLENGE_FOREVER: _challenge(Nonces.fresh),
     Fault.CHALLENGE_FOREVER_SAME_NONCE: _challenge(Nonces.fixed),
     Fault.CHALLENGE_WITHOUT_HEADER: _challenge(lambda _nonces: None),
-    Fault.CHALLENGE_SPENDS_CODE: PlannedFault(instead=_challenge_and_spend),
+    Fault.CHALLENGE_SPENDS_CODE: PlannedFault(instead=_challenge_and_spend, only_at=TOKEN_PATH),
     Fault.BEARER_TOKEN: _bound_to(None),
     Fault.TOKEN_OF_OTHER_KEY: _bound_to(_OTHER_THUMBPRINT),
     Fault.ACCESS_TOKEN_EXPIRED: PlannedFault(alter=lambda grant: attrs.evolve(grant, ended_seconds_ago=_ENDED_SECONDS)),
@@ -440,7 +480,7 @@ FAULTS: Mapping[AnyFault, PlannedFault] = {
     Fault.ID_TOKEN_EXPIRED: _claim(iat=1_000_000_000, exp=1_000_003_600),
     Fault.ID_TOKEN_FROM_THE_FUTURE: _claims(lambda claims: {"iat": claims["iat"] + 3600}),
     Fault.ID_TOKEN_EXP_IS_TEXT: _claims(lambda claims: {"exp": str(claims["exp"])}),
-    ClaimFault.ID_TOKEN_OF_AN_OLD_LOGIN: _claims(lambda claims: {"auth_time": claims["iat"] - 86_400}),
+    ClaimFault.ID_TOKEN_OF_AN_OLD_LOGIN: PlannedFault(alter=_logged_in_a_day_ago, applies=_has_id_token),
     Fault.ID_TOKEN_TAMPERED: _forged(Forgery.TAMPERED),
     Fault.ID_TOKEN_UNSIGNED: _forged(Forgery.UNSIGNED),
     Fault.ID_TOKEN_SIGNED_WITH_PUBLIC_KEY: _forged(Forgery.PUBLIC_KEY),

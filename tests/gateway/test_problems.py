@@ -147,7 +147,7 @@ def test_facts(error: Any, key: str, status: int, facts: dict[str, int]) -> None
         ("endpoint_disabled", "", ("misconfigured", 500)),
         ("invalid_scope", "", ("misconfigured", 500)),
         ("unsupported_grant_type", "", ("misconfigured", 500)),
-        ("bad.email", "", ("not_possible", 403)),
+        ("bad.email", "", ("invalid_identifier", 400)),
         ("bad.phone_number", "", ("phone_not_reachable", 400)),
     ],
 )

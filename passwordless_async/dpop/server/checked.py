@@ -13,6 +13,13 @@ from passwordless_async._common.base64url import encode_text
 from passwordless_async._common.secret import Secret
 from passwordless_async.errors import InvalidDPoPProof
 
+_SIGN_RIGHT = (
+    "Check the code that signs the client's proofs (RFC 9449 §4.2); client.request and client.session sign right."
+)
+_SIGN_FOR_IT = "The client must sign each proof for the access token that it sends beside it."
+_BIND = "Set the API's policy at the tenant to DPoP, and log in with the client's dpop 'preferred' or 'required'."
+_OTHER_KEY = "The client must sign with the key of the login that got the token: store tokens and key together."
+
 
 class FailedCheck(Exception):
     """A check of a proof failed. The verifier adds the status and raises an error of the public tree instead.
@@ -20,10 +27,10 @@ class FailedCheck(Exception):
     Args:
         description: The reason, for ``error_description`` (RFC 6750 §3); it quotes nothing that the client sent.
         error: The error code (RFC 9449 §7.1, RFC 6750 §3.1).
-        advice: What to do, for the API's own log; it is not sent to the client. None: the advice of the error's class.
+        advice: What to do, for the API's own log; it is not sent to the client.
     """
 
-    def __init__(self, description: str, error: str = "invalid_dpop_proof", *, advice: str | None = None) -> None:
+    def __init__(self, description: str, error: str = "invalid_dpop_proof", *, advice: str = _SIGN_RIGHT) -> None:
         super().__init__(description)
         self.description = description
         self.error = error
@@ -32,7 +39,7 @@ class FailedCheck(Exception):
     def refusal(self, status: int) -> InvalidDPoPProof:
         """Return the error of the public tree."""
         told = InvalidDPoPProof(status=status, error=self.error, error_description=self.description)
-        return told if self.advice is None else told.with_facts(advice=self.advice)
+        return told.with_facts(advice=self.advice)
 
 
 @attrs.frozen
@@ -81,15 +88,15 @@ def digest_of(access_token: str) -> bytes:
 def check_binding(proof: CheckedProof, confirmation: object, access_token: str) -> None:
     """Check that the proof is for the token and its key is the token's (RFC 9449 §4.3 (12), §7.1)."""
     if not access_token or not access_token.isascii():
-        raise FailedCheck("the access token is not ASCII", "invalid_token")
+        raise FailedCheck("the access token is not ASCII", "invalid_token", advice="The client sent no access token.")
     if not _same(proof.ath, encode_text(digest_of(access_token))):
-        raise FailedCheck("ath is not the hash of the access token")
+        raise FailedCheck("ath is not the hash of the access token", advice=_SIGN_FOR_IT)
     # dict first: an abstract class takes longer to ask.
     jkt = confirmation.get("jkt") if isinstance(confirmation, (dict, Mapping)) else None
     if not isinstance(jkt, str):
-        raise FailedCheck("the access token is not bound to a key", "invalid_token")
+        raise FailedCheck("the access token is not bound to a key", "invalid_token", advice=_BIND)
     if not _same(jkt, proof.thumbprint):
-        raise FailedCheck("the access token is bound to another key", "invalid_token")
+        raise FailedCheck("the access token is bound to another key", "invalid_token", advice=_OTHER_KEY)
 
 
 def _same(given: str | None, expected: str) -> bool:

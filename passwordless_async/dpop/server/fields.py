@@ -16,6 +16,10 @@ Headers = Mapping[str, str] | Iterable[tuple[str, str] | tuple[bytes, bytes]]
 """A multi-value mapping (multidict, Starlette), a plain mapping, or pairs of ``str`` or ``bytes`` (ASGI)."""
 
 
+_SEND_ONE = "The client must send a proof with each request: client.request and client.session do."
+_SEND_NO_MORE = "Check the client, and each proxy in between: the request must have one DPoP header with one proof."
+
+
 class ProofFields(tuple[tuple[str, Secret], ...]):
     """The ``DPoP`` fields of a request, and no other fields of it: they were read before."""
 
@@ -73,8 +77,8 @@ def proof_of(headers: Headers) -> str:
     """Return the proof of a request; none, or more than one, raises :class:`FailedCheck`."""
     values = [value for _, value in headers] if isinstance(headers, ProofFields) else values_of(headers, "DPoP")[0]
     if not values:
-        raise FailedCheck("the request has no DPoP header")
+        raise FailedCheck("the request has no DPoP header", advice=_SEND_ONE)
     # RFC 9449 §4.3 (1): not more than one field. A proxy may have joined two with a comma (RFC 9110 §5.3).
     if len(values) > 1 or "," in values[0]:
-        raise FailedCheck("the request has more than one DPoP header")
+        raise FailedCheck("the request has more than one DPoP header", advice=_SEND_NO_MORE)
     return values[0]

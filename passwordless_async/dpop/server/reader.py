@@ -60,7 +60,7 @@ class PublicKey(NamedTuple):
 def read_compact(proof: str) -> Compact:
     """Split a proof into its segments: a compact JWT, not too long, with a signature of 64 bytes."""
     if len(proof) > MAX_PROOF:
-        raise FailedCheck("the proof is too long")
+        raise FailedCheck("the proof is too long", advice=f"The client must send at most {MAX_PROOF} characters.")
     signing_input, _, signature = proof.rpartition(".")
     header, dot, payload = signing_input.partition(".")
     # RFC 7515 §3.1: three segments. A third dot would be in the payload, where base64url refuses it.

@@ -49,6 +49,10 @@ _USED = FailedCheck(
 _NOT_REMEMBERED = FailedCheck(
     "the proof cannot be remembered", "temporarily_unavailable", advice="Check the replay store: it refused the proof."
 )
+_SIGN_METHOD = "The client must sign the method that it sends; check each proxy that changes methods."
+_SET_CLOCKS = (
+    "Set the clocks of the client's machine and of this one; the client must sign each proof just before it is sent."
+)
 _SET_BACK = FailedCheck(
     "this server's clock was set back: the proof may have been used before",
     "temporarily_unavailable",
@@ -215,7 +219,7 @@ class DPoPVerifier:
         claims = reader.read_claims(compact.payload)
         reader.check_signature(key, compact)
         if claims["htm"] != method:  # RFC 9449 §4.3 (8)
-            raise FailedCheck("htm is not the request's method")
+            raise FailedCheck("htm is not the request's method", advice=_SIGN_METHOD)
         self._check_htu(claims["htu"], url)
         # Before the times: a client with a wrong clock must learn of the nonce that could replace them.
         nonce = self._check_nonce(claims.get("nonce"), status)
@@ -236,7 +240,7 @@ class DPoPVerifier:
     def _check_htu(self, htu: str, url: str) -> None:
         path = uri.path_of(url)
         if path is None:
-            raise FailedCheck("the request's target cannot be compared with htu")
+            raise FailedCheck("the request's target cannot be compared with htu", advice=self._elsewhere(None))
         if self._is_at(htu, path):
             return
         # RFC 9449 §4.3 (9): query and fragment do not count, and both sides are normalised (RFC 3986 §6.2.2, §6.2.3).
@@ -267,13 +271,13 @@ class DPoPVerifier:
         now = self._clock()
         # Comparisons only: arithmetic on an int of 4,000 digits would overflow.
         if claims.get("exp", math.inf) <= now - self._skew or claims.get("nbf", -math.inf) > now + self._skew:
-            raise FailedCheck("the proof is expired or not valid yet")
+            raise FailedCheck("the proof is expired or not valid yet", advice=_SET_CLOCKS)
         if nonce is not None and self._nonce_time:
             # iat does not bound how long this proof could be replayed; its nonce does.
             return _Lifetime(nonce.ends, self._dropped_by_nonce, nonce.seconds_left + self._skew)
         iat: float = claims["iat"]
         if not now - self._max_age <= iat <= now + self._skew:
-            raise FailedCheck(self._untimely(iat, now))
+            raise FailedCheck(self._untimely(iat, now), advice=_SET_CLOCKS)
         # A proof of a clock that is ahead stays acceptable for longer than the window. An old one is kept for the whole
         # window too: by the clock of another machine it may be newer.
         return _Lifetime(iat + self._max_age, self._dropped, max(iat - now, 0.0) + self._max_age + self._skew)

@@ -17,7 +17,7 @@ from passwordless_async.testing.endpoints.nonce_challenges import TOKEN_PATH, US
 from passwordless_async.testing.endpoints.openid import key_set, openid_configuration, userinfo
 from passwordless_async.testing.endpoints.start import LINK_PATH, follow, start, start_database
 from passwordless_async.testing.endpoints.token import revoke, token
-from passwordless_async.testing.faults import FAULTS, FaultOptions, PlannedFault
+from passwordless_async.testing.faults import FAULTS, KEY_SET_PATH, FaultOptions, PlannedFault
 from passwordless_async.testing.refusals import RequestRefused
 from passwordless_async.testing.state.mfa import PUSH_PATH
 from passwordless_async.testing.state.records import RecordedRequest
@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
     from passwordless_async.testing.faults import Faults
+    from passwordless_async.testing.state.tokens import Grant
 
     _Endpoint = Callable[[TenantRequest], web.Response]
 
@@ -47,7 +48,7 @@ _ENDPOINTS: Mapping[str, tuple[Sequence[str], _Endpoint]] = {
     "/mfa/associate": (_POST, associate),
     PUSH_PATH: (_GET, decide_push),
     "/.well-known/openid-configuration": (_GET, openid_configuration),
-    "/.well-known/jwks.json": (_GET, key_set),
+    KEY_SET_PATH: (_GET, key_set),
 }
 _COUNTERS = {
     START_PATH: "start_requests",
@@ -102,6 +103,13 @@ class TenantApplication:
         self._state.stats.faults_played += due is not None
         return _NO_FAULT if due is None else (FAULTS[due[0]], due[1])
 
+    def _altered(self, grant: Grant) -> Grant:
+        """Return the grant of a response with tokens, as the fault of tokens that is due alters it."""
+        due = self._faults.next_of_tokens(lambda fault: FAULTS[fault].applies(grant))
+        alter = None if due is None else FAULTS[due].alter
+        self._state.stats.faults_played += alter is not None
+        return grant if alter is None else alter(grant)
+
     def _record(self, request: web.Request) -> int:
         state = self._state
         state.stats.wire_requests += 1
@@ -119,7 +127,7 @@ class TenantApplication:
             limit_headers = self._state.limits.take_request()
             if fault.instead is not None:
                 return refusal_response(fault.instead(request, options), _error_shape(request))
-            request.alter = fault.alter
+            request.alter = self._altered
             response = preflight(request) or _endpoint(request)(request)
         except RequestRefused as refused:
             response = refusal_response(refused.refusal, _error_shape(request))

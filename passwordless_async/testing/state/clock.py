@@ -38,6 +38,8 @@ class TenantClock:
     def advance(self, seconds: float) -> None:
         """Age codes, nonces, tokens and rate windows by this many seconds.
 
+        Logins do not become older: for ``auth_time``, add ``ClaimFault.ID_TOKEN_OF_AN_OLD_LOGIN`` before a login.
+
         Raises:
             UsageError: It is no number of seconds, or below 0: what has expired does not come back.
         """

@@ -55,7 +55,7 @@ class TenantStats:
         mfa_required: Logins that were refused with ``mfa_required``.
         mfa_challenges: Factor challenges requested at ``/mfa/challenge``.
         mfa_polls: Token requests that polled for the user's approval.
-        faults_played: Requests that met a fault.
+        faults_played: How often a fault acted.
         assertions_accepted: Client assertions that passed every check; each has another ``jti``.
         assertions_replayed: Client assertions that were refused because their ``jti`` was used before.
     """

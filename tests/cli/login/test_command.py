@@ -214,7 +214,7 @@ def test_an_exchange_that_fails(login: Login, tenant: LocalTenant) -> None:
     tenant.faults.add(Fault.BEARER_TOKEN)
     status, out, err = login()
     assert (status, out) == (1, "")
-    assert re.search(r"Error: a proof was sent .*; the tokens were discarded\.\n$", err)
+    assert re.search(r"Error: a proof was sent, but .*; the tokens were discarded\.\n$", err)
 
 
 @pytest.mark.parametrize("typed", ["\n", "  \n", ""])

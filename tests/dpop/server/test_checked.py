@@ -37,6 +37,30 @@ async def test_ath_is_right(server: Any) -> None:
     assert await server.refusal(server.proof(), access_token="another") == "ath is not the hash of the access token"
 
 
+ADVICES: dict[str, tuple[int, dict[str, Any], dict[str, Any], str]] = {  # DPoP headers, claims, changes, advice
+    "a header is missing": (0, {}, {}, "The client must send a proof with each request: client.request and "),
+    "a header too many": (2, {}, {}, "Check the client, and each proxy in between: the request must have one "),
+    "too long": (1, {"long": "x" * 4096}, {}, "The client must send at most 4096 characters."),
+    "malformed": (1, {"jti": 1}, {}, "Check the code that signs the client's proofs (RFC 9449 §4.2); "),
+    "method": (1, {"htm": "POST"}, {}, "The client must sign the method that it sends; "),
+    "time": (1, {"iat": 1}, {}, "Set the clocks of the client's machine and of this one; "),
+    "expired": (1, {"exp": 1}, {}, "Set the clocks of the client's machine and of this one; "),
+    "another token": (1, {"ath": "x"}, {}, "The client must sign each proof for the access token that it sends "),
+    "no binding": (1, {}, {"confirmation": {}}, "Set the API's policy at the tenant to DPoP, and log in with "),
+    "another key": (1, {}, {"confirmation": {"jkt": "x"}}, "The client must sign with the key of the login that "),
+}
+
+
+@pytest.mark.parametrize("reason", ADVICES)
+async def test_the_advice_fits_the_reason(reason: str, server: Any) -> None:
+    """It says what the client or the operator of the API does about it, and is for the API's log only."""
+    number, claims, changes, advice = ADVICES[reason]
+    with pytest.raises(InvalidDPoPProof) as caught:
+        await server.get([("DPoP", server.proof(**claims))] * number, **changes)
+    assert caught.value.advice.startswith(advice)
+    assert caught.value.advice not in f"{caught.value.headers} {caught.value.body} {caught.value}"
+
+
 @pytest.mark.parametrize("token", ["", "é", "\udcff"])
 async def test_access_token_is_ascii(token: str, server: Any) -> None:
     """Rule 27: an access token that could not have come by the grammar is refused, not an error."""

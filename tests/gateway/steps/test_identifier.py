@@ -29,6 +29,16 @@ async def test_kinds(kinds: list[str], typed: str, status: int) -> None:
         assert (seen.status, site.tenant.stats.codes_sent) == (status, int(status == 200))
 
 
+async def test_an_address_that_the_tenant_refuses(caplog: pytest.LogCaptureFixture) -> None:
+    """It is a mistake of the user, as one that the library refuses: no operator reads of it."""
+    async with sites.opened() as site:
+        site.tenant.faults.add(Fault.REFUSAL, path=START, error="bad.email", description="format validation failed")
+        seen = await (await site.browser()).post("/login", {"identifier": ADA.address})
+    assert (seen.status, "Please enter a complete address or number." in seen.text) == (400, True)
+    assert 'value="ada@example.com"' in seen.text
+    assert caplog.messages == []
+
+
 async def test_a_login_page_that_was_left_open() -> None:
     """Its login has ended, and goes on from the form: it returns where it was to."""
     async with sites.opened() as site:
