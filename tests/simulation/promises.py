@@ -98,8 +98,8 @@ def _every_call_ended(world: World) -> None:
 
 def _calls_beside(call: Call, world: World) -> int:
     """Return how many calls of a call's user it may have waited for."""
-    others = [other for other in world.calls if other is not call and other.who == call.who]
-    return sum(other.began <= call.ended and other.ended >= call.began for other in others)
+    beside = [other for other in world.calls if other.began <= call.ended and other.ended >= call.began]
+    return sum(other.who == call.who for other in beside) - 1  # without itself
 
 
 def _no_other_user_is_delayed(world: World) -> None:
