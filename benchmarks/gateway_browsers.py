@@ -312,7 +312,7 @@ class Browser:
                 self._crowd.counts["begun again"] += 1
             else:
                 return
-        raise Failed(f"no login of {self.who.address}") from reason
+        raise Failed("no login") from reason
 
     async def _try_login(self, types_after: asyncio.Event | None) -> None:
         await self.ask("GET", "/login")
@@ -365,7 +365,7 @@ class Browser:
             elif seen.status == _SHORTLY:
                 await self._pause()
             self._crowd.counts["called again"] += 1
-        raise Failed(f"no call of {self.who.address}: {seen.status} {seen.alert}")
+        raise Failed(f"no call: {seen.status} {seen.alert}")
 
     async def _log_out(self) -> None:
         session = self.session or ""
@@ -377,7 +377,7 @@ class Browser:
             except Gone:
                 pass
         else:
-            raise Failed(f"no logout of {self.who.address}")
+            raise Failed("no logout")
         self._crowd.counts["opened after logout"] += await self._still_opens(session)
 
     async def _still_opens(self, session: str) -> bool:
@@ -387,7 +387,7 @@ class Browser:
                 return (await self.ask("GET", "/api/me")).status == _OK
             except Gone:
                 pass
-        raise Failed(f"no worker answered {self.who.address}")
+        raise Failed("no worker answered")
 
     @property
     def session(self) -> str | None:

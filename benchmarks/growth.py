@@ -70,11 +70,14 @@ def most(samples: Sequence[Sample], figure: str) -> tuple[float, float]:
 
 
 def told(error: BaseException) -> str:
-    """Return what failed: the error, the errors that caused it, and the line of code that its task was at."""
+    """Return what failed: the error, the errors that caused it, and the line of code that its task was at.
+
+    It counts as a kind: what is raised names no user.
+    """
     steps = traceback.extract_tb(error.__traceback__)
     reasons: list[str] = []
     cause: BaseException | None = error
     while cause is not None:
         reasons.append(f"{type(cause).__name__}: {cause}".removesuffix(": "))
-        cause = cause.__cause__ or cause.__context__
+        cause = cause.__cause__ or (None if cause.__suppress_context__ else cause.__context__)
     return " <- ".join(reasons) + (f" (at {steps[0].line})" if steps else "")

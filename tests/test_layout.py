@@ -67,6 +67,7 @@ CROSS_CUTTING = {
     "client/test_quota_kept.py": "the quota, through gate, pace, dispatcher and bulk",
     "mutation/test_mutants.py": "the mutants, which are made of the package",
     "mutation/test_replacing.py": "the mutants: how a function that is imported becomes one",
+    "mutation/test_running.py": "the mutants: what the end of their tests says of them",
     "simulation/test_plants.py": "defects planted for the simulations to find, all over the client",
     "simulation/test_short_run.py": "programs of calls on a simulated network, through everything",
     "dpop/test_vectors.py": "the vectors of the standards",

@@ -130,6 +130,8 @@ class _Call:
         self._transmissions: Generator[SecretDict, HttpResponse, object] | None = None
         self.origin = str(self._url.origin())
         self.is_foreign = not credentials.is_for(self.origin)
+        if self.is_foreign:
+            credentials.log_unnamed(self.origin)
 
     def begin(self, tokens: TokenSet | None) -> httpx2.Request:
         """Return the first transmission."""

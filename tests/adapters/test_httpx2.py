@@ -335,9 +335,13 @@ async def test_redirects_in_a_circle_end(send: Any, api: Api, tokens: TokenSet, 
 
 
 async def test_another_origin_gets_neither_token_nor_proof(
-    send: Any, make_api: Callable[..., Awaitable[Api]], tokens: TokenSet
+    send: Any, make_api: Callable[..., Awaitable[Api]], tokens: TokenSet, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """A request to an origin that was not named goes out without either, even where the caller put them in."""
+    """A request to an origin that was not named goes out without either, even where the caller put them in.
+
+    The log says so.
+    """
+    caplog.set_level(logging.DEBUG, "passwordless_async")
     other = await make_api(open=True)
     auth = DPoPAuth(tokens, origins=["https://api.example"])
     headers = {"Authorization": f"Bearer {tokens.access_token}", "DPoP": "a proof"}
@@ -345,6 +349,8 @@ async def test_another_origin_gets_neither_token_nor_proof(
     assert response.json() == {"known": False, "proof": False}
     await send(auth, "GET", f"{other.url}/", headers={"Authorization": "Basic eDp5"})
     assert [request.headers.get("Authorization") for request in other.requests] == [None, "Basic eDp5"]
+    lines = [record.getMessage() for record in caplog.records if record.name == "passwordless_async"]
+    assert lines == [f"sent without a token: {other.url} is not among origins (https://api.example)"] * 2
 
 
 async def test_a_bound_token_never_goes_out_as_bearer(send: Any, api: Api, tokens: TokenSet) -> None:

@@ -7,14 +7,17 @@ import json
 import subprocess
 import sys
 import time
+from collections import Counter
 from contextlib import ExitStack
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
 from benchmarks import proof
 from benchmarks.__main__ import main
+from benchmarks.gateway_browsers import Again, Browser
 from benchmarks.gateways import EXPECTED as GATEWAYS
 from benchmarks.growth import told
 from benchmarks.measure import Series
@@ -367,6 +370,32 @@ async def test_a_soak_tells_what_failed_why_and_at_which_step() -> None:
     assert isinstance(failure, NotSent)
     assert told(failure) == ("NotSent: nothing was sent <- ConnectionResetError: reset by peer (at await step(code))")
     assert told(RuntimeError()) == "RuntimeError"
+
+
+def test_a_soak_tells_no_error_that_another_replaced() -> None:
+    """What is raised ``from None`` has no cause; without that, the cause is what was being handled."""
+    replaced = [ValueError("new"), ValueError("new")]
+    for error in replaced:
+        error.__context__ = LookupError()
+    replaced[0].__suppress_context__ = True
+    assert [told(error) for error in replaced] == ["ValueError: new", "ValueError: new <- LookupError"]
+
+
+async def test_the_failures_of_a_soaks_browsers_name_no_user() -> None:
+    """Each would be a kind of its own: there are as many as there are users."""
+    crowd: Any = SimpleNamespace(secrets=set(), counts=Counter())
+    connector: Any = None
+    browsers = [Browser(crowd, number, connector) for number in (1, 2)]
+
+    async def again(*_arguments: object, **_named: object) -> None:
+        raise Again("POST /login: 503")
+
+    failures = []
+    for browser in browsers:
+        browser._try_login = again  # type: ignore[method-assign]
+        failures += await asyncio.gather(browser.log_in(), return_exceptions=True)
+    assert [str(failure) for failure in failures] == ["no login"] * 2
+    assert len({told(failure) for failure in failures if failure}) == 1
 
 
 def test_a_moved_clock_is_the_librarys_within_its_context() -> None:

@@ -300,6 +300,15 @@ async def test_a_final_answer_is_remembered() -> None:
         assert arrived(tenant, TOKEN) == 2
 
 
+async def test_of_a_refresh_token_that_was_replaced_no_error_is_kept() -> None:
+    """Only that it was replaced: thousands are remembered, and few are presented again."""
+    async with opened() as (_, client, tokens):
+        await client.refresh(tokens)
+        kept = [attrs.astuple(final) for final in client._refreshes._final.values()]
+        assert len(kept) == 1
+        assert [value for value in kept[0] if isinstance(value, BaseException)] == []
+
+
 @pytest.mark.parametrize(
     "options", [{"refresh_token_leeway": -1.0}, {"refresh_token_leeway": "30"}, {"refresh_token_rotation": 0}]
 )

@@ -11,7 +11,7 @@ import pytest
 
 from passwordless_async import AccessDenied, Email, NotSenderConstrained, OAuthError, UnauthorizedClient, UsageError
 from passwordless_async.gateway.defects import Defects, Refusals, is_name, report
-from passwordless_async.gateway.problems import OF_SETTINGS
+from passwordless_async.gateway.problems import OF_SETTINGS, Refused
 
 if TYPE_CHECKING:
     from conftest import Clock
@@ -197,6 +197,12 @@ def test_an_error_of_the_applications_own_below_the_librarys(caplog: pytest.LogC
 
     report("POST /login", Unwanted("address", "ada@example.com is unwanted"))
     assert line_of(caplog) == "POST /login failed: Unwanted."
+
+
+def test_the_refusal_of_a_hook_has_no_message(caplog: pytest.LogCaptureFixture) -> None:
+    """Its text is the application's, though its class is the library's."""
+    report("POST /login", Refused("ada@example.com is unwanted"))
+    assert line_of(caplog) == "POST /login failed: Refused."
 
 
 def test_what_is_no_exception_goes_on() -> None:

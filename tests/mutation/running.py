@@ -58,6 +58,7 @@ _SLOW_FACTOR, _MARGIN = 4.0, 15.0  # a mutant has so many times the time of the 
 _LONGEST = 3600.0  # seconds for the original
 _KILLED, _SURVIVED, _IMPORTED = "killed", "survived", "imported"  # the last: an import is needed to tell
 _KILLING = {pytest.ExitCode.TESTS_FAILED, pytest.ExitCode.INTERRUPTED, pytest.ExitCode.INTERNAL_ERROR}
+_SENT = {signal.SIGINT, signal.SIGTERM}  # by tests, to their own process
 TIMEOUT = -1
 _STARTED = {"cli", "testing"}  # packages that tests also run in processes of their own, where no line is counted
 _NOT_REPLACED = 77  # the code of a process that would have to import the mutant
@@ -121,9 +122,7 @@ class Sandbox:
         allowed = self._allowed(tests)
         with _written(path, source):
             code = _ended(lambda: self._become_pytest(tests), allowed)
-        if code not in _KILLING | {0, TIMEOUT}:
-            raise RuntimeError(f"pytest ended with {code}:\n{self.output()}")
-        return code == 0
+        return not has_failed(code, self.output())
 
     def _allowed(self, tests: tuple[str, ...]) -> float:
         """Return how many seconds a mutant has, by the time of the original."""
@@ -221,17 +220,30 @@ class _Run:
         items = [session.items[number] for number in chosen]
         with _written(self.path, mutant.source):
             code = _ended(lambda: self._try(session, module, mutant, items), allowed)
-        return {0: _SURVIVED, _NOT_REPLACED: _IMPORTED}.get(code, _KILLED)
+        if code == _NOT_REPLACED:
+            return _IMPORTED
+        return _KILLED if has_failed(code) else _SURVIVED
 
     def _try(self, session: pytest.Session, module: Imported, mutant: Mutant, items: list[pytest.Item]) -> int:
         """Run tests with a mutant until one fails."""
         if not module.replace(mutant.source):
             return _NOT_REPLACED
         for item, following in _pairs(items):
-            item.config.hook.pytest_runtest_protocol(item=item, nextitem=following)
+            try:
+                item.config.hook.pytest_runtest_protocol(item=item, nextitem=following)
+            except (KeyboardInterrupt, pytest.exit.Exception):
+                return pytest.ExitCode.INTERRUPTED
             if session.testsfailed:
-                return 1
-        return 0
+                return pytest.ExitCode.TESTS_FAILED
+        return pytest.ExitCode.OK
+
+
+def has_failed(code: int, output: str = "") -> bool:
+    """Return whether a code with which tests ended says that one failed; raise if it says that they could not run."""
+    is_killed = code in _KILLING | {TIMEOUT} or -code in _SENT
+    if code != 0 and not is_killed:
+        raise RuntimeError(f"pytest ended with {code}:\n{output}")
+    return is_killed
 
 
 def _pairs(items: list[pytest.Item]) -> Iterable[tuple[pytest.Item, pytest.Item | None]]:

@@ -35,6 +35,8 @@ if TYPE_CHECKING:
     from passwordless_async._common.http import HttpResponse
     from passwordless_async.dpop import DPoPKey
 
+_log = logging.getLogger("passwordless_async")
+
 NAMES = ("Authorization", "DPoP")  # the header fields that carry credentials
 _HTTP_OF = {"ws": "http", "wss": "https"}
 _AT_ONCE: nullcontext[Callable[[int], None]] = nullcontext(lambda _status: None)  # no request has to go first
@@ -55,9 +57,6 @@ class TokenSource(Protocol):
 
     async def renew(self, refused: TokenSet) -> TokenSet:
         """Return newer tokens than these, which a resource server has refused."""
-
-
-_log = logging.getLogger("passwordless_async")
 
 
 @attrs.frozen
@@ -152,11 +151,12 @@ class ApiCredentials:
         return tokens
 
     def is_for(self, origin: str) -> bool:
-        """Return whether an origin was named. A request to another one is sent without a token, and the log says so."""
-        if origin in self._first_nonces:
-            return True
+        """Return whether an origin was named. A request to another one is sent without a token."""
+        return origin in self._first_nonces
+
+    def log_unnamed(self, origin: str) -> None:
+        """Log at DEBUG that a request is sent without a token: its origin was not named."""
         _log.debug("sent without a token: %s is not among origins (%s)", origin, self)
-        return False
 
     def is_revealed_by(self, authorization: str) -> bool:
         """Return whether a caller's own ``Authorization`` field has the access token in it."""

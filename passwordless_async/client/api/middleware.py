@@ -70,6 +70,7 @@ class DPoPMiddleware:
         request.headers.popall("DPoP", None)
         origin = str(target_of(request.url).origin())
         if not self._credentials.is_for(origin):
+            self._credentials.log_unnamed(origin)
             if self._credentials.is_revealed_by(request.headers.get("Authorization", "")):
                 del request.headers["Authorization"]
             return await handler(request)

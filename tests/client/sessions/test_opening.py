@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -24,7 +24,11 @@ from passwordless_async import (
 )
 from passwordless_async._common import clock as _clock
 from passwordless_async.client.sessions import opening
+from passwordless_async.client.traffic.single_flight import SingleFlight
 from passwordless_async.testing import Fault, LocalTenant
+
+if TYPE_CHECKING:
+    from collections.abc import Coroutine
 
 DATA = {"device": "Firefox on Linux", "numbers": [1, None]}
 
@@ -217,6 +221,26 @@ async def test_a_client_that_is_closed_drops_no_tokens_of_a_login(
             await logging_in
         assert [family.revoked for family in tenant.refresh_families] == [not takes]
         assert [orphan.tokens is not None for orphan in orphans] == [True] * takes
+
+
+async def turns_of(closing: Coroutine[Any, Any, object]) -> int:
+    """Return how many turns of the event loop something takes."""
+    task, turns = asyncio.create_task(closing), 0
+    while not task.done():
+        await asyncio.sleep(0)
+        turns += 1
+    return turns
+
+
+async def test_closing_takes_no_turn_of_its_own() -> None:
+    """The client closes its openings as soon as it closes single flights."""
+
+    async def flights_only() -> None:
+        await asyncio.gather(*(SingleFlight[str, int]().aclose() for _ in range(2)))
+
+    async with opened(MemoryStore()) as (_, (client,)):
+        openings = client.sessions._openings
+        assert await turns_of(openings.aclose(grace=0.0)) == await turns_of(flights_only())
 
 
 async def test_a_caller_cancelled_before_the_opening_begins_leaves_no_tokens(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -651,21 +651,24 @@ def test_the_grace_of_flights_and_hand_overs_is_one(in_virtual_time: InVirtualTi
     assert in_virtual_time(trial()) == (("key",), pytest.approx(10))
 
 
-async def test_a_hand_over_that_fails_is_over(wire: Wire) -> None:
+def test_a_hand_over_that_fails_is_over(wire: Wire, in_virtual_time: InVirtualTime) -> None:
     """Its exception was the application's to see; the loop does not report it again."""
     reported: list[dict[str, Any]] = []
-    asyncio.get_running_loop().set_exception_handler(lambda _loop, context: reported.append(context))
 
     async def orphaned(_detail: object, _result: object) -> None:
         raise LookupError
 
-    flights: Flights = SingleFlight(orphaned=orphaned)
-    asking = asyncio.create_task(flights.run("key", lambda departure: send_for_good(departure, wire)))
-    await wire.reach(1)
-    await cancelled(asking)
-    wire.answer(0, HttpResponse(200))
-    await asyncio.sleep(0.001)
-    assert (flights._handovers, reported) == ({}, [])
+    async def trial() -> dict[Any, Any]:
+        asyncio.get_running_loop().set_exception_handler(lambda _loop, context: reported.append(context))
+        flights: Flights = SingleFlight(orphaned=orphaned)
+        asking = asyncio.create_task(flights.run("key", lambda departure: send_for_good(departure, wire)))
+        await wire.reach(1)
+        await cancelled(asking)
+        wire.answer(0, HttpResponse(200))
+        await asyncio.sleep(1)
+        return flights._handovers
+
+    assert (in_virtual_time(trial()), reported) == ({}, [])
 
 
 async def test_closing_ends_what_its_callers_have_left(wire: Wire) -> None:
@@ -718,19 +721,25 @@ def test_closing_waits_for_a_flight_that_its_callers_have_left(in_virtual_time: 
 
 
 @pytest.mark.parametrize("result", [HttpResponse(200), LookupError()])
-async def test_a_flight_whose_callers_have_left_ends_in_silence(wire: Wire, result: Any) -> None:
+def test_a_flight_whose_callers_have_left_ends_in_silence(
+    wire: Wire, in_virtual_time: InVirtualTime, result: Any
+) -> None:
     """Where nothing takes orphans, and where its exception is none of ours: the loop reports nothing."""
     reported: list[dict[str, Any]] = []
-    asyncio.get_running_loop().set_exception_handler(lambda _loop, context: reported.append(context))
     taken = Taken()
-    for flights in (SingleFlight[Any, HttpResponse](), SingleFlight[Any, HttpResponse](orphaned=taken)):
-        wire.requests.clear()
+
+    async def trial(flights: Flights) -> dict[Any, Any]:
+        asyncio.get_running_loop().set_exception_handler(lambda _loop, context: reported.append(context))
         asking = asyncio.create_task(flights.run("key", lambda departure: send_for_good(departure, wire)))
         await wire.reach(1)
         await cancelled(asking)
         wire.answer(0, result)
-        await asyncio.sleep(0.001)
-        assert flights._flights == {}
+        await asyncio.sleep(1)
+        return flights._flights
+
+    for flights in (SingleFlight[Any, HttpResponse](), SingleFlight[Any, HttpResponse](orphaned=taken)):
+        wire.requests.clear()
+        assert in_virtual_time(trial(flights)) == {}
     assert (len(taken.results), reported) == (int(isinstance(result, HttpResponse)), [])
 
 
