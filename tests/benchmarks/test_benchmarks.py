@@ -390,7 +390,7 @@ async def test_the_failures_of_a_soaks_browsers_name_no_user() -> None:
     async def again(*_arguments: object, **_named: object) -> None:
         raise Again("POST /login: 503")
 
-    failures = []
+    failures: list[BaseException | None] = []
     for browser in browsers:
         browser._try_login = again  # type: ignore[method-assign]
         failures += await asyncio.gather(browser.log_in(), return_exceptions=True)

@@ -50,7 +50,8 @@ def result(path: Path, *, loads: Callable[[], object], runs: Callable[[], object
     mutant: Mutant = next(each for each in mutants_of("m/gates.py", SOURCE) if 5 in each.lines)
     run = running._Run(path.parent, file, SOURCE, [mutant], path / "results")
     session: Any = Session(runs, has_failed=has_failed)
-    return run._result(session, Module(loads), mutant, set(), ([0.0], [[5]]))  # type: ignore[arg-type] - what it reads
+    module: Any = Module(loads)
+    return run._result(session, module, mutant, set(), ([0.0], [[5]]))
 
 
 def nothing() -> None:
