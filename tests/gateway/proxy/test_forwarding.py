@@ -21,7 +21,7 @@ from helpers.upstreams import READ, problem
 from passwordless_async import PasswordlessClient
 from passwordless_async._common.secret import Secret
 from passwordless_async.gateway import Upstream
-from passwordless_async.gateway.proxy import forwarding
+from passwordless_async.gateway.proxy import forwarding, uploads
 from passwordless_async.gateway.proxy.admission import Refusal
 from passwordless_async.testing import BOUND_API, TenantSettings
 
@@ -104,8 +104,11 @@ async def test_users_do_not_cross(front: Front) -> None:
     ("method", "size"),
     [("POST", 0), ("PATCH", 10), ("POST", 65_536), ("POST", 65_537), ("PUT", 300_000), ("DELETE", 300_000)],
 )
-async def test_bodies_before_the_first_nonce(front: Front, method: str, size: int) -> None:
+async def test_bodies_before_the_first_nonce(
+    front: Front, method: str, size: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """A challenge is answered with the whole body, of any size: the first transmission is one that is refused."""
+    monkeypatch.setattr(uploads, "_PAUSE_SECONDS", 1.0)  # on a busy machine a challenge takes longer
     browser = await front.logged_in()
     body = bytes(range(256)) * (size // 256) + b"x" * (size % 256)
     seen = await browser.request(method, "/api/echo", headers=READ, data=body)
@@ -113,8 +116,9 @@ async def test_bodies_before_the_first_nonce(front: Front, method: str, size: in
 
 
 @pytest.mark.parametrize("size", [10, 100_000])
-async def test_chunks_before_the_first_nonce(front: Front, size: int) -> None:
+async def test_chunks_before_the_first_nonce(front: Front, size: int, monkeypatch: pytest.MonkeyPatch) -> None:
     """Likewise of a body without a length."""
+    monkeypatch.setattr(uploads, "_PAUSE_SECONDS", 1.0)
     browser = await front.logged_in()
 
     async def pieces() -> AsyncIterator[bytes]:
