@@ -89,7 +89,7 @@ def test_the_form_of_a_workflow(name: str) -> None:
         assert {job.get("needs")} - {None} <= found["jobs"].keys()
     for step in steps_of(name):
         assert ("uses" in step) is not ("run" in step)
-        assert step.keys() <= {"name", "uses", "run", "with"}
+        assert step.keys() <= {"name", "uses", "run", "with", "env"}
         # A tag can be moved to other code, a commit cannot.
         assert "uses" not in step or re.fullmatch(r"[\w-]+/[\w-]+@[0-9a-f]{40}", step["uses"])
         if step.get("uses", "").startswith("actions/checkout@"):
@@ -101,6 +101,9 @@ def test_the_sessions_of_a_workflow_exist(name: str) -> None:
     """A command of a contributor that a workflow runs is in noxfile.py."""
     sessions = re.findall(r"@nox\.session\ndef (\w+)", (ROOT / "noxfile.py").read_text(encoding="utf-8"))
     used = [word for step in steps_of(name) for word in re.findall(r"nox -s (\w+)", step.get("run", ""))]
+    for job in workflow(name)["jobs"].values():
+        rows = job.get("strategy", {}).get("matrix", {}).get("include", ())
+        used += [row["session"] for row in rows if "session" in row]
     assert set(used) <= set(sessions)
     assert used
 

@@ -78,7 +78,7 @@ _TABLE: tuple[tuple[str, str, type[OAuthError]], ...] = (
     ("", "Public signup is disabled", errors.AccessDenied),
 )
 # Some tenants say this of an unknown client and of a wrong secret. A user who is not let in gets status 403.
-_UNKNOWN_CLIENT = (HTTPStatus.UNAUTHORIZED, "access_denied", "Unauthorized")
+_UNKNOWN_CLIENT = (HTTPStatus.UNAUTHORIZED, "access_denied")
 # Codes that are never redacted: a code that the user typed must not change their meaning. invalid_request is judged by
 # database.refuses_code.
 _KNOWN = frozenset({code for code, _, _ in _TABLE} | {"invalid_request"})
@@ -229,7 +229,7 @@ def whom_it_limits(response: HttpResponse) -> Limited:
 
 
 def _meaning(status: int, error: str, description: str) -> type[OAuthError]:
-    if (status, error, description) == _UNKNOWN_CLIENT:
+    if (status, error) == _UNKNOWN_CLIENT and description.startswith("Unauthorized"):
         return errors.InvalidClient
     for code, beginning, meaning in _TABLE:
         if code in {"", error} and description.startswith(beginning):

@@ -108,11 +108,10 @@ class Handler:
         request = visit.request
         steps = ROUTES.get(request.path)
         if steps is None:
+            # Not the path: it is of any form, and may hold a code.
             _log.debug(
-                "%.20s %a below the mount %a is not found: the gateway has no such page, and no upstream has a prefix "
-                "of this path. Prefixes are below the mount, too",
-                request.method,
-                request.path[:_MAX_SHOWN],
+                "a path below the mount %a is not found: the gateway has no such page, and no upstream has a prefix of "
+                "this path. Prefixes are below the mount, too",
                 request.mount[:_MAX_SHOWN],
             )
             return fault("not_found", HTTPStatus.NOT_FOUND)

@@ -128,19 +128,17 @@ async def test_the_log_says_what_a_request_lacks(site: Site, caplog: pytest.LogC
     ]
 
 
-async def test_the_log_names_a_path_that_the_gateway_does_not_know(
-    site: Site, caplog: pytest.LogCaptureFixture
-) -> None:
-    """At DEBUG, escaped and cut off, without the query: what is asked may be anything."""
+async def test_the_log_says_that_a_path_is_not_found(site: Site, caplog: pytest.LogCaptureFixture) -> None:
+    """At DEBUG, with the mount, and without the path: it may be anything, such as a code."""
     browser = await site.browser()
     caplog.set_level(logging.DEBUG, "passwordless_async")
-    for path in (f"{site.mount}/api/me?code=1", "/caf%C3%A9%0A", "/" + "x" * 300):
+    for path in (f"{site.mount}/api/me?code=1", "/caf%C3%A9%0A", "/123456"):
         assert (await browser.get(path)).status == 404
-    rest = "the gateway has no such page, and no upstream has a prefix of this path. Prefixes are below the mount, too"
-    assert [line for line in caplog.messages if line.endswith(rest)] == [
-        f"GET {path!a} below the mount {site.mount!a} is not found: {rest}"
-        for path in (f"{site.mount}/api/me", "/caf\u00e9\n", "/" + "x" * 199)
-    ]
+    line = (
+        f"a path below the mount {site.mount!a} is not found: the gateway has no such page, and no upstream has a "
+        "prefix of this path. Prefixes are below the mount, too"
+    )
+    assert [message for message in caplog.messages if "is not found" in message] == [line] * 3
 
 
 async def test_too_many_wrong_codes(serve: Serve) -> None:
