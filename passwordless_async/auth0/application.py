@@ -34,8 +34,8 @@ def _client_id(value: str) -> str:
 
 def _algorithms(value: Iterable[str]) -> tuple[str, ...]:
     known = (*ID_TOKEN_ALGORITHMS, HS256)
-    # A text is iterable: "RS256" without brackets and comma would be five algorithms.
-    algorithms = () if isinstance(value, str) or not isinstance(value, Iterable) else tuple(value)
+    # Of "RS256" without brackets and comma, which is iterable too, no character is an algorithm.
+    algorithms = tuple(value) if isinstance(value, Iterable) else ()
     if not algorithms or any(alg not in known for alg in algorithms):
         raise UsageError("id_token_algorithms", f"must be some of {', '.join(known)}, in a list")
     return algorithms

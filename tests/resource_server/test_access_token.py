@@ -412,6 +412,12 @@ def test_claims_of_a_validator_are_handed_on() -> None:
     assert AccessToken.of(claims).own_claims() is claims
 
 
+def test_claims_of_a_validator_that_have_another_type() -> None:
+    """They count as absent."""
+    token = AccessToken.of({"sub": 5, "client_id": ["a"], "scope": 7})
+    assert (token.subject, token.client_id, set(token.scopes)) == ("", None, set())
+
+
 @pytest.mark.parametrize(
     ("times", "why"),
     [

@@ -86,6 +86,13 @@ def test_discovery(keys: IssuerKeys, client: Any) -> None:
                 "https://issuer.example/.well-known/oauth-authorization-server/a%2Fb",
             ],
         ),
+        (
+            "https://issuer.example/a%7Eb",  # an escape that yarl would undo
+            [
+                "https://issuer.example/a%7Eb/.well-known/openid-configuration",
+                "https://issuer.example/.well-known/oauth-authorization-server/a%7Eb",
+            ],
+        ),
     ],
 )
 def test_both_places_of_metadata(issuer: str, urls: list[str], client: Any) -> None:

@@ -357,6 +357,7 @@ async def test_challenges_of_the_base_url_that_was_asked(user: Any) -> None:
         ("proof_max_age", "60"),
         ("auth_time_claim", None),
         ("auth_time_claim", ""),
+        ("auth_time_claim", ("auth_time",)),
         ("acr_claim", "acr amr"),
         ("acr_claim", 'a"'),
         ("replay", None),
