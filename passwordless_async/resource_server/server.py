@@ -105,8 +105,9 @@ class ResourceServer:
 
     Args:
         issuer: The exact ``iss`` of accepted tokens, or several. Auth0's ends with a slash:
-            ``https://acme.eu.auth0.com/``. If the slash is missing or superfluous, the ``error_description`` of refused
-            requests says so.
+            ``https://acme.eu.auth0.com/``. If it is missing for a domain of ``auth0.com``, :class:`UsageError` is
+            raised. If a slash is missing or superfluous for another domain, each token is refused, and the
+            ``error_description`` says so.
         audience: The API's identifier, or several: a token must be for at least one of them.
         base_url: The URL that clients use, or several, as for :class:`~passwordless_async.DPoPVerifier`.
         dpop: ``required`` accepts only bound tokens with a proof. ``preferred`` also accepts unbound Bearer tokens.

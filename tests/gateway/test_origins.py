@@ -57,3 +57,4 @@ async def test_a_site_that_is_opened_by_another_name(
     assert "base_url" not in caplog.text
     await browser.get("/login", {"Host": "localhost:1"})
     assert "base_url: a request came to localhost:1, but" in caplog.text
+    assert "forms that come without Sec-Fetch-Site will be refused" in caplog.text

@@ -55,7 +55,7 @@ _WHERE_MODE = (
     'Use dpop="preferred" or "required", or set the API\'s policy: Applications > APIs > (your API) > Settings > Token'
     " Sender-Constraining."
 )
-_WHERE_LOGIN = "Give --send-to."
+_WHERE_LOGIN = "Add --send-to you@example.com to find out."
 _CODE_WAS_SEEN = frozenset({"invalid_grant", "mfa_required", "too_many_attempts"})
 _API_FIRST = "the API was refused before"
 _ACCEPTED = {CLIENT: "accepted", GRANT: "enabled", PROOF: "accepted"}
@@ -161,8 +161,8 @@ def _judged_policy(error: PasswordlessError | None, mode: DPoPMode) -> tuple[Sta
         return Status.NOT_CHECKED, "the response to a login without a proof does not show it", ""
     if mode == "required":
         detail = (
-            "the API accepts a login without a proof: its method is None, or DPoP, not required. Your mode, "
-            "required, needs DPoP: with None the API's tokens are not bound. A real login shows which it is"
+            "its Sender Constraining Method is None, or DPoP but optional: with None the tokens are not bound, and your "
+            "mode, required, refuses them"
         )
         return Status.NOT_CHECKED, detail, _WHERE_LOGIN
     return Status.OK, f"the API accepts a login without a proof: the mode {mode} works", ""

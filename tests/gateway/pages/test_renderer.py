@@ -16,6 +16,7 @@ from passwordless_async.gateway import Gateway, Texts
 from passwordless_async.gateway.pages.renderer import Pages
 from passwordless_async.gateway.replies import Page, Problem, Reply
 from passwordless_async.gateway.steps.pages import fault
+from passwordless_async.gateway.texts.catalogs import built_in
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -73,6 +74,22 @@ def test_a_page_with_a_problem_and_a_team_s_own_are_not_kept(tmp_path: Path) -> 
     problem = Reply(page=Page.LOGGED_OUT, problem=Problem("csrf"))
     handler._pages.render(handler._visit(request()), problem, csrf=None)
     assert (len(handler._pages._alike or ()), Pages(templates=str(tmp_path))._alike) == (0, None)
+
+
+@pytest.mark.parametrize("language", sorted(built_in()))
+async def test_the_title_of_a_fault_says_it_once(language: str) -> None:
+    """As the heading does; the title of another page with a problem says first that there is one."""
+    gateway = Gateway(CLIENT, base_url="https://app.example")
+
+    async def titles(method: str, path: str) -> list[str]:
+        headers = [("Sec-Fetch-Site", "same-origin")]
+        page = await gateway.handle(request(method, path, query={"language": language}, headers=headers))
+        return re.findall(r"<(?:title|h1)>([^<]+)<", page.body.decode())
+
+    title, heading = await titles("GET", "/nowhere")
+    assert title == heading
+    title, heading = await titles("POST", "/login")
+    assert title.endswith(f" – {heading}")
 
 
 def test_static_files() -> None:
