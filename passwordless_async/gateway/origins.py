@@ -41,8 +41,8 @@ class OriginWatch:
             return
         self._has_warned = True
         _log.warning(
-            "base_url: a request came to %s, but base_url is %s. If browsers use that name, links will lead elsewhere, and "
-            "forms that come without Sec-Fetch-Site will be refused: base_url must be the origin that browsers see",
+            "base_url: a request came to %s, but base_url is %s. If browsers use that name, links will lead elsewhere, "
+            "and forms that come without Sec-Fetch-Site will be refused: base_url must be the origin that browsers see",
             seen,
             self._settings.base_url,
         )

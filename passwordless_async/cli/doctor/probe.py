@@ -161,8 +161,8 @@ def _judged_policy(error: PasswordlessError | None, mode: DPoPMode) -> tuple[Sta
         return Status.NOT_CHECKED, "the response to a login without a proof does not show it", ""
     if mode == "required":
         detail = (
-            "its Sender Constraining Method is None, or DPoP but optional: with None the tokens are not bound, and your "
-            "mode, required, refuses them"
+            "its Sender Constraining Method is None, or DPoP but optional: with None the tokens are not bound, and "
+            "your mode, required, refuses them"
         )
         return Status.NOT_CHECKED, detail, _WHERE_LOGIN
     return Status.OK, f"the API accepts a login without a proof: the mode {mode} works", ""

@@ -186,7 +186,11 @@ async def test_the_policies_of_apis(dpop: Any, strict: str, plain: str, tenant: 
     assert_no_user_was_touched(tenant, logins=3)
     named = statuses(found)
     assert (named[f"API policy of {STRICT_API}"], named[f"API policy of {PLAIN_API}"]) == (strict, plain)
-    said = "with None the tokens are not bound, and your mode, required, refuses them" if dpop == "required" else f"the mode {dpop} works"
+    said = (
+        "with None the tokens are not bound, and your mode, required, refuses them"
+        if dpop == "required"
+        else f"the mode {dpop} works"
+    )
     assert said in of(found, f"API policy of {PLAIN_API}").detail
     assert failed(found) is (dpop == "off")
     assert named["client authentication"] == (UNSEEN if dpop == "off" else OK)

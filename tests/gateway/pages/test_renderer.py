@@ -89,7 +89,8 @@ async def test_the_title_of_a_fault_says_it_once(language: str) -> None:
     title, heading = await titles("GET", "/nowhere")
     assert title == heading
     title, heading = await titles("POST", "/login")
-    assert title.endswith(f" – {heading}")
+    assert title.endswith(f" {heading}")
+    assert title != heading
 
 
 def test_static_files() -> None:
