@@ -50,7 +50,7 @@ def plain_function(argument: str, given: object) -> Callable[..., Any]:
     """Return a function that is not awaited."""
     if not callable(given):
         raise UsageError(argument, f"must be a function, not {type_name(given)}")
-    if inspect.iscoroutinefunction(given):
+    if any(map(inspect.iscoroutinefunction, (given, type(given).__call__))):
         raise UsageError(argument, "must be a plain function: it is not awaited")
     return given
 

@@ -68,10 +68,11 @@ class Gateway:
         css: A style sheet to add to the built-in one.
         on_audit: A function, or several, that get an :class:`AuditEvent` for each login and each change of a session,
             for example :class:`JsonLines`. They must not block.
-        before_start: An async function that is called before a code is sent; it refuses by raising :class:`Refused`.
-        after_login: An async function that is called with each new session; if it raises :class:`Refused`, the session
-            ends.
-        before_end: An async function that is called before a user ends sessions; it refuses by raising
+        before_start: A function, async or not, that is called before a code is sent; it refuses by raising
+            :class:`Refused`. One that is not async must not block, in each of these hooks.
+        after_login: A function, async or not, that is called with each new session; if it raises :class:`Refused`, the
+            session ends.
+        before_end: A function, async or not, that is called before a user ends sessions; it refuses by raising
             :class:`Refused`.
         clock: The wall clock, which only tests replace: seconds since the UNIX epoch. It dates pending logins, cookies
             and audit events, and step-up compares it with the time of the login. Sessions do not follow it: they are

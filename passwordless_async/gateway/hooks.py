@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, TypeAlias
+import inspect
+from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar
 
 import attrs
 
@@ -36,14 +37,16 @@ class Starting:
     language: str
 
 
-BeforeStart: TypeAlias = "Callable[[Starting], Awaitable[None]]"
-AfterLogin: TypeAlias = "Callable[[StoredSession], Awaitable[None]]"
-BeforeEnd: TypeAlias = "Callable[[StoredSession], Awaitable[None]]"
+BeforeStart: TypeAlias = "Callable[[Starting], Awaitable[None] | None]"
+AfterLogin: TypeAlias = "Callable[[StoredSession], Awaitable[None] | None]"
+BeforeEnd: TypeAlias = "Callable[[StoredSession], Awaitable[None] | None]"
+
+T = TypeVar("T")
 
 
 def _callable(_hooks: object, attribute: Attribute[Any], value: object) -> None:
     if value is not None and not callable(value):
-        raise UsageError(attribute.name, "must be an async function")
+        raise UsageError(attribute.name, "must be a function, async or not")
 
 
 @attrs.frozen(kw_only=True)
@@ -60,3 +63,10 @@ class Hooks:
     before_start: BeforeStart | None = attrs.field(default=None, validator=_callable)
     after_login: AfterLogin | None = attrs.field(default=None, validator=_callable)
     before_end: BeforeEnd | None = attrs.field(default=None, validator=_callable)
+
+
+async def run(hook: Callable[[T], Awaitable[None] | None], value: T) -> None:
+    """Call a hook, and await what it returns if it is async."""
+    done = hook(value)
+    if inspect.isawaitable(done):
+        await done

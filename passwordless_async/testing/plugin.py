@@ -63,8 +63,24 @@ async def _local_tenant(request: pytest.FixtureRequest) -> AsyncIterator[LocalTe
     settings: dict[str, Any] = {}
     for mark in marks:
         settings |= mark.kwargs
-    async with testing.LocalTenant(testing.TenantSettings(**settings)) as tenant:
+    async with testing.LocalTenant(_settings_of(settings)) as tenant:
         yield tenant
+
+
+def _settings_of(given: dict[str, Any]) -> testing.TenantSettings:
+    """Return the settings of markers; the test fails with one line if a name or a value is wrong."""
+    settings, errors = testing.TenantSettings, import_module("passwordless_async.errors")
+    known = [each.alias for each in settings.__attrs_attrs__]
+    unknown = next((name for name in given if name not in known), None)
+    if unknown is None:
+        try:
+            return settings(**given)
+        except errors.UsageError as error:
+            problem = str(error)
+    else:
+        meant = import_module("passwordless_async.testing.setting_types").did_you_mean(known, unknown)
+        problem = f"there is no setting {unknown!r} ({meant})"
+    pytest.fail(f"the marker local_tenant: {problem}", pytrace=False)
 
 
 def _missing() -> None:

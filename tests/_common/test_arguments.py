@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import functools
 import math
 from typing import TYPE_CHECKING, Any
+from unittest.mock import AsyncMock, Mock
 
 import pytest
 from hypothesis import given, settings
@@ -193,3 +195,27 @@ def test_a_refusal_never_repeats_the_value(check: Callable[..., Any], value: str
             f"thing: {NOT_VISIBLE}",
             f"thing: {NOT_PRINTABLE}",
         }
+
+
+class _Async:
+    async def __call__(self, _event: object) -> None: ...
+
+
+class _Plain:
+    def __call__(self, _event: object) -> None: ...
+
+
+@pytest.mark.parametrize(
+    "function", [_Async(), _Async().__call__, functools.partial(_Async().__call__, 1), AsyncMock()]
+)
+def test_a_function_that_would_have_to_be_awaited(function: Any) -> None:
+    """In each form: nothing awaits what it returns."""
+    with pytest.raises(UsageError) as caught:
+        _check.plain_functions("on_audit", [function])
+    assert str(caught.value) == "on_audit: must be a plain function: it is not awaited"
+
+
+@pytest.mark.parametrize("function", [_Plain(), _Plain, [].append, functools.partial(_Plain(), 1), Mock(), print])
+def test_a_function_that_is_not_awaited(function: Any) -> None:
+    """Whatever can be called."""
+    assert _check.plain_functions("on_audit", function) == (function,)

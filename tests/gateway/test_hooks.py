@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import functools
 from typing import TYPE_CHECKING, Any
+from unittest.mock import AsyncMock, Mock
 
 import pytest
 
@@ -91,10 +93,38 @@ async def test_before_end(serve: Callable[..., Awaitable[Site]]) -> None:
     assert (await (await site.browser()).post("/logout")).path == "/logged-out"
 
 
+async def test_hooks_that_are_not_async(serve: Callable[..., Awaitable[Site]]) -> None:
+    """They are called as the async ones are, as ``on_refresh`` and ``on_orphan`` of the client."""
+    asked: list[str] = []
+    site = await serve(
+        before_start=lambda starting: asked.append(starting.who.address),
+        after_login=lambda session: asked.append(session.name),
+        before_end=functools.partial(_refuse, asked),
+    )
+    browser = await site.browser()
+    assert (await browser.log_in()).status == 200
+    assert (await browser.post("/logout")).status == 403
+    session = await site.client.sessions.get(browser.cookie("session") or "")
+    assert asked == [ADA.address, session.name, session.name]
+
+
+def _refuse(asked: list[str], session: StoredSession) -> None:
+    asked.append(session.name)
+    raise Refused
+
+
+async def test_mocks_are_hooks(serve: Callable[..., Awaitable[Site]]) -> None:
+    """An ``AsyncMock`` is awaited, a ``Mock`` that returns something is not."""
+    before, after = AsyncMock(), Mock()
+    site = await serve(before_start=before, after_login=after)
+    assert (await (await site.browser()).log_in()).status == 200
+    assert (before.await_count, after.call_count) == (1, 1)
+
+
 @pytest.mark.parametrize("name", ["before_start", "after_login", "before_end"])
 def test_what_is_no_function(name: str) -> None:
     """The error names the argument."""
     given: Any = {name: "x"}
     with pytest.raises(UsageError) as refused:
         Hooks(**given)
-    assert refused.value.argument == name
+    assert str(refused.value) == f"{name}: must be a function, async or not"

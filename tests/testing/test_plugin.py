@@ -85,6 +85,31 @@ def test_tests_of_a_module_share_a_tenant(tmp_path: Path) -> None:
     assert "local_tenant_scope: must be one of function, class, module, package, session" in text
 
 
+WRONG = """
+import pytest
+
+@pytest.mark.asyncio
+@pytest.mark.local_tenant(code_lifetimes=60)
+async def test_name(local_tenant):
+    pass
+
+@pytest.mark.asyncio
+@pytest.mark.local_tenant(code_lifetime="60")
+async def test_value(local_tenant):
+    pass
+"""
+
+
+@pytest.mark.slow
+def test_a_marker_with_a_wrong_setting(tmp_path: Path) -> None:
+    """One line, as for the same mistake in a file of settings, and no frames."""
+    code, text = run(tmp_path, WRONG)
+    assert (code, "2 errors" in text) == (1, True), text
+    assert "there is no setting 'code_lifetimes' (did you mean code_lifetime or mfa_code_lifetime?)" in text
+    assert "the marker local_tenant: code_lifetime: must be a finite number" in text
+    assert [line for line in text.splitlines() if "Traceback" in line or "exception" in line] == []
+
+
 PARALLEL = """
 import pytest
 pytestmark = pytest.mark.asyncio(loop_scope="session")

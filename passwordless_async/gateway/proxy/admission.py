@@ -11,6 +11,7 @@ Invariants:
 
 from __future__ import annotations
 
+import logging
 import re
 from http import HTTPStatus
 from typing import TYPE_CHECKING
@@ -25,6 +26,8 @@ if TYPE_CHECKING:
     from multidict import MultiMapping
 
     from passwordless_async.gateway.proxy.messages import ProxiedRequest
+
+_log = logging.getLogger("passwordless_async")
 
 _READS = frozenset({"GET", "HEAD", "OPTIONS"})
 # CONNECT is a tunnel, TRACE and TRACK return the credentials that came with them (RFC 9110 §9.3.6, §9.3.8).
@@ -47,13 +50,14 @@ class Refusal(Exception):
     seconds: int | None = None
 
 
-def admit(request: ProxiedRequest, *, origin: str, at_most: int) -> Framing:
+def admit(request: ProxiedRequest, *, origin: str, at_most: int, prefix: str) -> Framing:
     """Return the framing of a call that may be forwarded.
 
     Args:
         request: The call.
         origin: The site's origin.
         at_most: Bytes that its body may have.
+        prefix: The upstream's prefix, for the log.
 
     Raises:
         Refusal: It may not.
@@ -66,6 +70,8 @@ def admit(request: ProxiedRequest, *, origin: str, at_most: int) -> Framing:
     if framing.length is not None and framing.length > at_most:
         raise Refusal("too_large", HTTPStatus.REQUEST_ENTITY_TOO_LARGE)
     if not _is_wanted(request, origin):
+        # Not the path: it is of any form, and may hold a code.
+        _log.debug("%s to the upstream %s is refused as csrf: %s", request.method, prefix, _lacking(request, origin))
         raise Refusal("csrf", HTTPStatus.FORBIDDEN)
     return framing
 
@@ -100,3 +106,13 @@ def _is_wanted(request: ProxiedRequest, origin: str) -> bool:
     if sites or headers.getall("Origin", []):
         return is_from_this_site(headers, origin=origin, token=None, secrets=())
     return has_csrf_header(headers)
+
+
+def _lacking(request: ProxiedRequest, origin: str) -> str:
+    """Return what a call lacks, without quoting it."""
+    if request.method in _READS and not request.socket:
+        return "another site may only link to it; a page of this site sends Sec-Fetch-Site: same-origin"
+    return (
+        f"a call that changes something needs Sec-Fetch-Site: same-origin; without that field, Origin: {origin}; "
+        "without both, the header field X-CSRF: 1"
+    )

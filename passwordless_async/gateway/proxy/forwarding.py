@@ -240,7 +240,7 @@ class Forwarding:
         """
         channel = self._channel(request.path)
         upstream = channel.upstream
-        framing = admit(request, origin=self._origin, at_most=upstream.max_request_bytes)
+        framing = admit(request, origin=self._origin, at_most=upstream.max_request_bytes, prefix=upstream.prefix)
         session = self._session_of(request)
         async with self._client.sessions.api(session, origins=[upstream.origin]) as api:
             channel.require_scopes(api.tokens.scope or "", self._settings.scope)
@@ -275,7 +275,7 @@ class Forwarding:
         """Forward a WebSocket until either end closes it. Raises as :meth:`forward`, until it is accepted."""
         channel = self._channel(request.path)
         upstream = channel.upstream
-        admit(request, origin=self._origin, at_most=upstream.max_request_bytes)
+        admit(request, origin=self._origin, at_most=upstream.max_request_bytes, prefix=upstream.prefix)
         session = self._session_of(request)
         async with self._client.sessions.api(session, origins=[upstream.origin]) as api:
             channel.require_scopes(api.tokens.scope or "", self._settings.scope)

@@ -28,7 +28,7 @@ from passwordless_async.errors import (
     VerificationRequired,
 )
 from passwordless_async.gateway.audit import AuditKind
-from passwordless_async.gateway.hooks import Starting
+from passwordless_async.gateway.hooks import Starting, run
 from passwordless_async.gateway.problems import Refused, problem_of
 from passwordless_async.gateway.replies import Problem, Reply
 from passwordless_async.gateway.steps.pages import (
@@ -134,7 +134,8 @@ async def _ask_application(visit: Visit, who: Email | Phone) -> None:
     """Ask the application whether a user may be sent a code; raises ``Refused`` if not."""
     hook = visit.services.hooks.before_start
     if hook is not None:
-        await hook(Starting(who=who, address=visit.address, device=visit.device, language=visit.language))
+        starting = Starting(who=who, address=visit.address, device=visit.device, language=visit.language)
+        await run(hook, starting)
 
 
 def _not_sent(visit: Visit, login: LoginState, error: PasswordlessError, page: PageOfLogin) -> Reply:

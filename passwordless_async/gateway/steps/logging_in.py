@@ -17,6 +17,7 @@ import attrs
 
 from passwordless_async.errors import PasswordlessError
 from passwordless_async.gateway.audit import AuditKind
+from passwordless_async.gateway.hooks import run
 from passwordless_async.gateway.problems import Refused, problem_of
 from passwordless_async.gateway.steps.logout import end, tell_ended
 from passwordless_async.gateway.steps.pages import fault, way_back
@@ -90,7 +91,7 @@ async def _refused(visit: Visit, session: StoredSession) -> Reply | None:
     hook = visit.services.hooks.after_login
     if hook is not None:
         try:
-            await hook(session)
+            await run(hook, session)
         except Refused as error:
             return attrs.evolve(fault(*problem_of(error)), login=None)
     return None

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from passwordless_async.client.sessions.values import hashed
 from passwordless_async.errors import PasswordlessError, StoreUnavailable
 from passwordless_async.gateway.audit import AuditKind
+from passwordless_async.gateway.hooks import run
 from passwordless_async.gateway.problems import problem_of
 from passwordless_async.gateway.replies import Page, Reply
 from passwordless_async.gateway.steps.home import session_of
@@ -29,7 +30,7 @@ async def may_end(visit: Visit) -> StoredSession | None:
         return None
     session = await session_of(visit)
     if session is not None and services.hooks.before_end is not None:
-        await services.hooks.before_end(session)
+        await run(services.hooks.before_end, session)
     return session
 
 

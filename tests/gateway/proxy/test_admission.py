@@ -23,7 +23,7 @@ def request(method: str, *pairs: tuple[str, str], path: str = "/api/me", **more:
 
 def admitted(asked: ProxiedRequest) -> Framing | tuple[str, int]:
     try:
-        return admit(asked, origin=ORIGIN, at_most=100)
+        return admit(asked, origin=ORIGIN, at_most=100, prefix="/api/")
     except Refusal as refusal:
         return refusal.key, refusal.status
 

@@ -414,6 +414,28 @@ async def test_the_store_is_unreachable(front: Front) -> None:
     assert (*problem(seen), seen.set_cookies) == (503, "store_unavailable", {})
 
 
+async def test_the_log_says_what_a_call_lacks(front: Front, caplog: pytest.LogCaptureFixture) -> None:
+    """At DEBUG, with the upstream, and without the path: it may be anything, such as a code."""
+    browser = await front.logged_in()
+    caplog.set_level("DEBUG", "passwordless_async")
+    for method, headers in (("POST", {}), ("PUT", {"Sec-Fetch-Site": "cross-site", "X-CSRF": "1"}), ("GET", OTHER)):
+        answer = await browser.request(method, "/api/123456?code=1", headers={"Accept": "application/json", **headers})
+        assert problem(answer) == (403, "csrf")
+    changes = (
+        "a call that changes something needs Sec-Fetch-Site: same-origin; without that field, Origin: "
+        f"{front.site.origin}; without both, the header field X-CSRF: 1"
+    )
+    reads = "another site may only link to it; a page of this site sends Sec-Fetch-Site: same-origin"
+    assert [line for line in caplog.messages if "csrf" in line] == [
+        f"POST to the upstream /api/ is refused as csrf: {changes}",
+        f"PUT to the upstream /api/ is refused as csrf: {changes}",
+        f"GET to the upstream /api/ is refused as csrf: {reads}",
+    ]
+
+
+OTHER = {"Sec-Fetch-Site": "cross-site"}
+
+
 async def test_another_site(front: Front) -> None:
     """Its pages neither change nor read anything, nor open a WebSocket; the upstream hears nothing."""
     browser = await front.logged_in()
