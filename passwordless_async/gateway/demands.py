@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 _MAX_AGE_DIGITS = 9
 _MAX_ACR_CHARACTERS = 256
 _CLOCK_SECONDS = 10.0  # by which the clock of a service, or its start of counting, may differ from ours
+STEPPED_UP = "stepped_up"  # in the data of a session: a step-up opened it
 _NEWEST_SECONDS = 3.0  # another login would be this old when the browser is back
 
 
@@ -52,8 +53,13 @@ def is_strong(session: StoredSession, demands: Mapping[str, Any]) -> bool:
 
 
 def is_in_vain(session: StoredSession, demands: Mapping[str, Any], now: float) -> bool:
-    """Return whether a service that refuses a session's login would refuse another one too."""
-    is_newest = now - session.opened_at <= _NEWEST_SECONDS
+    """Return whether a service that refuses a session's login would refuse another one too.
+
+    A session that was just opened with the tokens of an earlier login is sent to step-up, once: after that, the tenant
+    has shown that it dates new logins back, and each further one would lead here again.
+    """
+    is_own = session.opened_at - login_time(session) <= _CLOCK_SECONDS or session.data.get(STEPPED_UP) is True
+    is_newest = is_own and now - session.opened_at <= _NEWEST_SECONDS
     return fulfils(session, demands, now) or (is_newest and is_strong(session, demands))
 
 

@@ -25,10 +25,11 @@ def jwt(**claims: Any) -> str:
 OPAQUE = "opaque"
 
 
-def session(opened: float, token: str = OPAQUE, **claims: Any) -> StoredSession:
+def session(opened: float, token: str = OPAQUE, *, stepped_up: bool = False, **claims: Any) -> StoredSession:
     """Return a session that was opened some seconds ago."""
+    data = {"stepped_up": True} if stepped_up else {}
     tokens = TokenSet(Secret(token), "Bearer", None, "", None, None, MappingProxyType(claims), None)
-    return StoredSession(Secret("id"), tokens, "ada", NOW - opened, {}, None, None)
+    return StoredSession(Secret("id"), tokens, "ada", NOW - opened, data, None, None)
 
 
 @pytest.mark.parametrize(
@@ -89,6 +90,16 @@ def test_what_a_login_fulfils(login: StoredSession, demands: dict[str, Any], exp
         (session(1), {"max_age": 0, "acr_values": "gold"}, False),
         (session(3, jwt(acr="gold")), {"max_age": 0, "acr_values": "gold"}, True),
         (session(4, jwt(acr="gold")), {"max_age": 0, "acr_values": "gold"}, False),
+        # The session is new, and its tokens are of an earlier login: another one is newer.
+        (session(1, jwt(auth_time=NOW - 100)), {"max_age": 60}, False),
+        (session(1, auth_time=NOW - 100), {"max_age": 60}, False),
+        # The clock of the tenant may be ten seconds behind.
+        (session(1, jwt(auth_time=NOW - 11)), {"max_age": 0}, True),
+        (session(1, jwt(auth_time=NOW - 12)), {"max_age": 0}, False),
+        # A step-up opened it: the next one would have such tokens, too.
+        (session(3, jwt(auth_time=NOW - 100), stepped_up=True), {"max_age": 60}, True),
+        (session(4, jwt(auth_time=NOW - 100), stepped_up=True), {"max_age": 60}, False),
+        (session(1, jwt(auth_time=NOW - 100), stepped_up=True), {"acr_values": "gold"}, False),
     ],
 )
 def test_a_login_that_no_other_could_replace(login: StoredSession, demands: Any, expected: bool) -> None:  # noqa: FBT001 - a table

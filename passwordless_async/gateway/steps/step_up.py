@@ -19,7 +19,7 @@ import attrs
 from passwordless_async.auth0.identity import Email, Phone
 from passwordless_async.errors import InsufficientUserAuthentication, InvalidInput, UsageError
 from passwordless_async.gateway.defects import is_name
-from passwordless_async.gateway.demands import demands_of, fulfils, is_strong
+from passwordless_async.gateway.demands import STEPPED_UP, demands_of, fulfils, is_strong
 from passwordless_async.gateway.replies import Page, Problem, Reply
 from passwordless_async.gateway.steps.home import log_in_first, session_of
 from passwordless_async.gateway.steps.identifier import start
@@ -66,7 +66,8 @@ async def stepped_up(visit: Visit, new: StoredSession) -> Reply | None:
     if not is_strong(new, login.demands or {}):
         problem = Problem("login_not_enough", cause=_not_strong(login))
         return attrs.evolve(fault(problem, HTTPStatus.FORBIDDEN), login=None)
-    await visit.services.client.sessions.update(new.id, data={**before.data, **visit.session_data})
+    data = {**before.data, **visit.session_data, STEPPED_UP: True}
+    await visit.services.client.sessions.update(new.id, data=data)
     return None
 
 

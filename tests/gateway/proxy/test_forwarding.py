@@ -23,7 +23,7 @@ from passwordless_async._common.secret import Secret
 from passwordless_async.gateway import Upstream
 from passwordless_async.gateway.proxy import forwarding, uploads
 from passwordless_async.gateway.proxy.admission import Refusal
-from passwordless_async.testing import BOUND_API, TenantSettings
+from passwordless_async.testing import BOUND_API, ClaimFault, TenantSettings
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable
@@ -623,6 +623,23 @@ async def test_a_newer_login(serve_front: Serve) -> None:
     done = await browser.post("/code", {"code": front.site.code()})
     assert (done.status, done.path, done.json["target"]) == (200, "/api/fresh", "/fresh")
     assert (await browser.get("/api/fresh", READ)).status == 200
+
+
+@pytest.mark.parametrize(("old_logins", "status"), [(1, 200), (2, 403)])
+async def test_a_session_that_was_just_opened_with_an_old_login(
+    serve_front: Serve, old_logins: int, status: int
+) -> None:
+    """It goes to step-up at once; if the new login is as old, the user sees one page, and is not sent there again."""
+    front = await serve_front(settings=TenantSettings(**_NAMES), server=_NAMES)
+    front.site.tenant.faults.add(ClaimFault.ID_TOKEN_OF_AN_OLD_LOGIN, times=old_logins)
+    browser = await front.logged_in()
+    script = await browser.get("/api/fresh", READ)
+    assert (script.status, "too long ago" in script.headers["WWW-Authenticate"]) == (401, True)
+    assert (await browser.get("/api/fresh", NAVIGATE)).path == "/step-up"
+    await browser.post("/step-up")
+    done = await browser.post("/code", {"code": front.site.code()}, headers=NAVIGATE)
+    assert (done.status, done.path) == (status, "/api/fresh")
+    assert (await browser.get("/api/fresh", READ)).status == status
 
 
 async def test_a_newer_login_that_the_api_cannot_see(serve_front: Serve) -> None:

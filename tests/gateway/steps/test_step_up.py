@@ -37,7 +37,8 @@ async def test_a_step_up(kind: str) -> None:
         assert (done.status, done.headers["Location"]) == (303, "/pay")
         new = browser.cookie("session") or ""
         assert new != old
-        assert (await site.client.sessions.get(new)).data == {"device": "Firefox on Linux", "basket": 3}
+        data = {"device": "Firefox on Linux", "basket": 3, "stepped_up": True}
+        assert (await site.client.sessions.get(new)).data == data
         thief.set_cookie("session", old)
         assert (await thief.get("/")).path == "/login"
         kinds = [(event.kind, event.reason) for event in told[-3:]]
