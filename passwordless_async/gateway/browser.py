@@ -6,7 +6,7 @@ Invariants:
   POST is accepted only from a page of this site.
 - The browser names the site, by ``Sec-Fetch-Site`` or else ``Origin``, which no page can set. The form's token decides
   only if it sends neither.
-- Requests with JSON need ``X-CSRF``: a page of another site cannot add it without a preflight, which is not answered.
+- Requests for JSON need ``X-CSRF``: a page of another site cannot add it without a preflight, which is not answered.
 - No page runs inline code, can be framed, is stored, or sends its URL to another site. Code of another site runs on one
   page only: the one with the captcha of the provider that the application configured.
 """

@@ -73,6 +73,8 @@ class LocalTenant(TenantAddress):
     For each request it uses the name in the ``Host`` field: any of this machine's loopback, such as ``localhost``, or
     one of ``public_url``. Proofs (``htu``), tokens (``iss``), assertions (``aud``), links and discovery agree on it.
 
+    It grants every scope that a login asks for. For a user who lacks a scope, let the login of the test ask for fewer.
+
     Args:
         settings: How it behaves; by default as Auth0 does.
         host: The address to listen on; None: 127.0.0.1 and, where this machine has it, ::1. Leave it on loopback:

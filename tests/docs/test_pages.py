@@ -35,6 +35,8 @@ LIBRARIES = ("django", "prometheus_client", "quart", "structlog")
 # Names of languages whose blocks would not be found; shells are shown as consoles, with a prompt.
 OTHER_NAMES = {"", "py", "python3", "pycon", "sh", "bash", "shell", "yml"}
 
+SERVERS = ("passwordless-async gateway", "passwordless-async tenant", "uvicorn ")
+
 
 def _place(path: Path) -> str:
     return str(path.relative_to(ROOT))
@@ -118,6 +120,26 @@ def test_a_command_exists(block: Block) -> None:
     assert commands, "no line begins with a prompt"
     calls = [arguments for command in commands for arguments in arguments_of(command)]
     assert [problem for arguments in calls if (problem := problem_of(arguments))] == []
+
+
+def test_a_command_that_keeps_the_terminal_ends_its_block() -> None:
+    """A reader who pastes the block would wait for ever at it; what follows is for another terminal."""
+    followed = [command for block in BLOCKS if block.language == "console" for command in commands_of(block.text)[:-1]]
+    servers = [command for command in followed if command.startswith(SERVERS)]
+    assert [command for command in servers if " --check" not in command and not command.endswith("&")] == []
+
+
+def test_a_file_of_a_guide_is_named_above_it() -> None:
+    """Commands below name it: a reader has to save it by this name."""
+    mark = re.compile(r"(.*)\n\n<!-- (?:file|pytest): (\w+\.py) -->")
+    named = [
+        (_place(page), name, name in above)
+        for page in PAGES
+        if page.parent.name == "how-to"
+        for above, name in mark.findall(page.read_text(encoding="utf-8"))
+    ]
+    assert [(place, name) for place, name, is_named in named if not is_named] == []
+    assert named
 
 
 @pytest.mark.parametrize("page", PAGES, ids=_place)
