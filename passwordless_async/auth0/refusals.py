@@ -78,6 +78,7 @@ _TABLE: tuple[tuple[str, str, type[OAuthError]], ...] = (
     ("", "Public signup is disabled", errors.AccessDenied),
 )
 # Some tenants say this of an unknown client and of a wrong secret. A user who is not let in gets status 403.
+_OF_SETTINGS = (errors.InvalidClient, errors.InvalidTarget, errors.UnauthorizedClient)
 _UNKNOWN_CLIENT = (HTTPStatus.UNAUTHORIZED, "access_denied")
 # Codes that are never redacted: a code that the user typed must not change their meaning. invalid_request is judged by
 # database.refuses_code.
@@ -117,7 +118,14 @@ def refusal(
         meaning = invalid_grant
     facts = _facts(meaning, request, response, body)
     refused = _advised(_error(meaning, response.status, error, description, request.secrets, **facts))
-    return Clocks.at(response, _clock.now()).told(refused) if _is_about_clocks(refused, request) else refused
+    return _noted(Clocks.at(response, _clock.now()).told(refused) if _is_about_clocks(refused, request) else refused)
+
+
+def _noted(refused: OAuthError) -> OAuthError:
+    """Return a refusal; if a setting seems to be the cause, its traceback has the advice (PEP 678)."""
+    if isinstance(refused, _OF_SETTINGS) or refused.advice != type(refused).advice:
+        refused.add_note(refused.advice)
+    return refused
 
 
 def _advised(refused: OAuthError) -> OAuthError:
@@ -166,7 +174,7 @@ def meant(status: int, error: str, description: str, secrets: tuple[Secret, ...]
     The secrets are redacted in both.
     """
     # By the text before secrets are redacted: a user who types "code" as a code must not change its meaning.
-    return _error(_meaning(status, error, description), status, error, description, secrets)
+    return _noted(_error(_meaning(status, error, description), status, error, description, secrets))
 
 
 def _error(

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import copy
+import pickle
+import traceback
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -116,6 +119,31 @@ def test_a_server_that_is_no_tenant(
     """It knows no endpoint of a tenant's, and says nothing: the advice names the domain."""
     advice = "Check domain: the server at that name does not answer as an Auth0 tenant."
     assert refusal_of(REQUEST, answer(status, body)).advice == (advice if says_domain else OAuthError.advice)
+
+
+@pytest.mark.parametrize(
+    ("status", "body", "is_setting"),
+    [
+        (404, {}, True),
+        (401, {"error": "invalid_client"}, True),
+        (403, {"error": "unauthorized_client"}, True),
+        (403, {"error": "access_denied", "error_description": "Service not found: urn:a"}, True),
+        (404, {"error": "not_found"}, False),
+        (403, {"error": "access_denied"}, False),
+        (403, {"error": "invalid_grant", "error_description": EXPIRED}, False),
+        (429, {}, False),
+    ],
+)
+def test_a_traceback_has_the_advice_about_a_setting(
+    answer: Callable[..., HttpResponse], status: int, body: dict[str, str], *, is_setting: bool
+) -> None:
+    """Once, below the message, which is as without; also of a copy."""
+    read = refusal_of(REQUEST, answer(status, body))
+    message = f"{type(read).__module__}.{type(read).__qualname__}: {read}\n"
+    for error in (read, copy.copy(read), read.with_facts(status=status), pickle.loads(pickle.dumps(read))):  # noqa: S301
+        shown = "".join(traceback.format_exception(error))
+        assert shown == (f"{message}{read.advice}\n" if is_setting else message)
+    assert read.advice not in str(read)
 
 
 @pytest.mark.parametrize("body", [b"", b"<html>", b"[]", b"null", b"Forbidden"])
