@@ -275,7 +275,8 @@ class Faults:
 
         Args:
             fault: The fault, or its name.
-            path: The path of the requests that it affects; None: every path.
+            path: The path of the requests that it affects; None: every path, with the key set that a client fetches at
+                its first login. A path that the tenant does not serve affects none.
             times: How many requests it affects, or, if it is a fault of tokens, responses with tokens; None: all, until
                 you clear it.
             after: How many of these pass first. A public client's first request to ``/oauth/token`` is answered with a

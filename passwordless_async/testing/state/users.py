@@ -13,6 +13,7 @@ import attrs
 
 from passwordless_async._common.bounded import Bounded
 from passwordless_async._common.secret import redacted
+from passwordless_async.errors import UsageError
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -151,7 +152,9 @@ class User:
 
     @classmethod
     def of(cls, who: HasUsername) -> User:
-        """Return the user behind an address or a number."""
+        """Return the user behind an address or a number; anything else raises :class:`UsageError`."""
+        if not isinstance(getattr(who, "username", None), str):
+            raise UsageError("who", f"must be an Email or a Phone, not {type(who).__name__}")
         return cls(who.realm, who.username)
 
     @property

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from typing import cast
+
 import pytest
 
 from helpers.tenant_wire import ADA, Wire, stop_at_mfa
-from passwordless_async import Email
+from passwordless_async import Email, UsageError
 from passwordless_async.testing import (
     LocalTenant,
 )
@@ -22,6 +24,14 @@ def test_factors_that_do_not_exist() -> None:
         tenant.mfa.otp_for(ADA)
     tenant.users.add(ADA, mfa=["otp"])
     assert tenant.mfa.otp_for(ADA).isdecimal()
+
+
+def test_a_user_that_is_a_str() -> None:
+    """It is refused by name, wherever a test names a user."""
+    tenant, ada = LocalTenant(), cast("Email", "ada@example.com")
+    for ask in (tenant.outbox.code_for, tenant.outbox.link_for, tenant.mfa.code_for, tenant.mfa.otp_for):
+        with pytest.raises(UsageError, match="who: must be an Email or a Phone, not str"):
+            ask(ada)
 
 
 @pytest.mark.parametrize(
