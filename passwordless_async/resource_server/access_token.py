@@ -37,8 +37,8 @@ _MAX_HEADER = 1024  # characters of its segment
 _MAX_KID = 256  # characters
 _NO_JWT = "is not a signed JWT"
 _NO_AUDIENCE = "Name this API as audience at the login: without one, Auth0's tokens are for /userinfo and are no JWTs."
-_SHOWN = re.compile(r"https?://[A-Za-z0-9.:/\[\]_~-]{1,256}")  # of an issuer, in an advice
-_SHOWN_AUDIENCE = re.compile(r"[A-Za-z0-9.:/\[\]_~-]{1,256}")
+_PLAIN_NAME = r"[A-Za-z0-9.:/\[\]_~-]{1,256}"  # of an issuer or an audience, in an advice
+_SHOWN_ISSUER, _SHOWN_AUDIENCE = re.compile(f"https?://{_PLAIN_NAME}"), re.compile(_PLAIN_NAME)
 _MAX_SHOWN_AUDIENCES = 4  # of a token; Auth0's have two at most
 _STR = {str}
 _NONE: frozenset[str] = frozenset()
@@ -173,9 +173,14 @@ def _slash(issuer: object, accepted: Collection[str]) -> str:
 
 def _of_issuer(issuer: object, accepted: Collection[str]) -> str:
     """Return what to do about a token of another issuer. What it names is shown if it is a short URL."""
-    is_shown = isinstance(issuer, str) and _SHOWN.fullmatch(issuer)
-    named = f"the token is of {issuer}" if is_shown else "the token names none that can be shown"
-    return f"Check issuer, and the client's domain: {', '.join(sorted(accepted))} is accepted, and {named}."
+    shown = f"is of {issuer}" if isinstance(issuer, str) and _SHOWN_ISSUER.fullmatch(issuer) else None
+    return _compared("Check issuer, and the client's domain", accepted, shown)
+
+
+def _compared(check: str, accepted: Collection[str], shown: str | None) -> str:
+    """Return an advice that sets what is accepted beside what a token names; None: that cannot be shown."""
+    named = shown or "names none that can be shown"
+    return f"{check}: {', '.join(sorted(accepted))} is accepted, and the token {named}."
 
 
 def _claims_of(token: Secret) -> SecretDict | None:
@@ -237,8 +242,7 @@ def _of_audience(named: object, accepted: Collection[str]) -> str:
     """Return what to do about a token for another audience. What it names is shown if it is a short name or URL."""
     texts = [each for each in named if isinstance(each, str)] if isinstance(named, list) else []
     shown = ", ".join(filter(_SHOWN_AUDIENCE.fullmatch, texts[:_MAX_SHOWN_AUDIENCES]))
-    told = f"the token is for {shown}" if shown else "the token names none that can be shown"
-    return f"Check audience here and at the login: {', '.join(sorted(accepted))} is accepted, and {told}."
+    return _compared("Check audience here and at the login", accepted, f"is for {shown}" if shown else None)
 
 
 def _require_types(claims: Mapping[str, Any], header: Header) -> None:

@@ -15,7 +15,6 @@ from helpers.values import present
 from passwordless_async import (
     TESTING,
     AccessDenied,
-    CircuitOpen,
     CodeExpired,
     CodeSpent,
     CoolingDown,
@@ -25,7 +24,6 @@ from passwordless_async import (
     OutcomeUnknown,
     PasswordlessClient,
     PasswordlessError,
-    Phone,
     QuotaExceeded,
     RateLimited,
     Start,
@@ -229,17 +227,6 @@ async def test_a_429_without_a_time_holds_back_its_network_for_a_moment() -> Non
             await client.start(BOB, forwarded_for="2a00:1450::2")
         await client.start(BOB, forwarded_for="2a00:1451::2")
         assert arrived(tenant, START) == 2
-
-
-async def test_a_channel_that_fails_holds_no_start_by_another() -> None:
-    """A gateway for SMS that fails does not stop e-mails."""
-    async with opened(outage_after=1, outage_ratio=0.01, outage_rest=60.0) as (tenant, client):
-        tenant.faults.add(Fault.SERVICE_UNAVAILABLE, path=START, times=1)
-        with pytest.raises(TemporarilyUnavailable):
-            await client.start(Phone("+4930901820"))
-        with pytest.raises(CircuitOpen):
-            await client.start(Phone("+4930901821"))
-        await client.start(ADA)
 
 
 @pytest.mark.parametrize("address", [None, ipaddress.ip_address("203.0.113.66")])

@@ -26,6 +26,11 @@ def line_of(caplog: pytest.LogCaptureFixture) -> str:
     return record.getMessage()
 
 
+def without_advice(caplog: pytest.LogCaptureFixture) -> list[str]:
+    """Return the lines of the log."""
+    return [re.sub(r"\. [A-Z].*\.", "", message) for message in caplog.messages]
+
+
 def test_an_exception_ends_with_its_place_in_the_log(caplog: pytest.LogCaptureFixture) -> None:
     """The module, the function and the line, without its message, which may quote what was typed."""
     with Defects("GET /code"):
@@ -75,8 +80,7 @@ def test_refusals_of_one_kind_have_a_line_a_minute(clock: Clock, caplog: pytest.
     ):
         clock.time = began + seconds
         refusals.report(name, error)
-    said = [re.sub(r"\. [A-Z].*\.", "", message) for message in caplog.messages]  # without the advice
-    assert said == [
+    assert without_advice(caplog) == [
         "GET /link failed: OAuthError: code0 (302)",
         "GET /link failed: UnauthorizedClient: unauthorized_client (403)",
         "POST /login failed: OAuthError: other (403)",
@@ -94,8 +98,7 @@ def test_a_wrong_setting_has_a_line_of_its_own(clock: Clock, caplog: pytest.LogC
     clock.time += 60
     refusals.report("POST /login", OAuthError(status=400, error="bad.connection"))
     refusals.report("POST /login", OAuthError(status=400, error="bad.email"))
-    said = [re.sub(r"\. [A-Z].*\.", "", message) for message in caplog.messages]  # without the advice
-    assert said == [
+    assert without_advice(caplog) == [
         "POST /login failed: OAuthError: bad.email (400)",
         "POST /login failed: OAuthError: bad.connection (400)",
         "POST /login failed: OAuthError: invalid_scope (400)",

@@ -120,6 +120,13 @@ async def send_for_good(departure: Departure, wire: Wire) -> HttpResponse:
     return await wire.send(POST)
 
 
+async def sent_for(departure: Departure, seconds: float) -> int:
+    """Have something on the wire for so many seconds."""
+    departure.on_wire = departure.was_sent = True
+    await asyncio.sleep(seconds)
+    return 1
+
+
 class Taken:
     """Receives orphaned results."""
 
@@ -359,7 +366,7 @@ async def test_a_failed_flight_is_not_joined(wire: Wire, error: Exception) -> No
 
 
 def test_a_result_is_kept_for_its_time(in_virtual_time: InVirtualTime) -> None:
-    """Until then callers share it, whoever has left meanwhile; afterwards a caller calls anew."""
+    """Until then callers share it, even if others have left meanwhile; afterwards a caller calls anew."""
 
     async def trial() -> list[int]:
         flights: SingleFlight[str, int] = SingleFlight(keep=60)
@@ -610,12 +617,7 @@ def test_closing_gives_hand_overs_their_time(
         asyncio.get_running_loop().set_exception_handler(lambda _loop, context: reported.append(context))
         flights: SingleFlight[str, int] = SingleFlight(orphaned=orphaned)
 
-        async def call(departure: Departure) -> int:
-            departure.on_wire = departure.was_sent = True
-            await asyncio.sleep(1)
-            return 1
-
-        asking = asyncio.create_task(flights.run("key", call))
+        asking = asyncio.create_task(flights.run("key", lambda departure: sent_for(departure, 1)))
         await asyncio.sleep(0.5)
         await cancelled(asking)
         await asyncio.sleep(0.5)
@@ -637,12 +639,7 @@ def test_the_grace_of_flights_and_hand_overs_is_one(in_virtual_time: InVirtualTi
     async def trial() -> tuple[tuple[str, ...], float]:
         flights: SingleFlight[str, int] = SingleFlight(orphaned=orphaned)
 
-        async def call(departure: Departure) -> int:
-            departure.on_wire = departure.was_sent = True
-            await asyncio.sleep(8)
-            return 1
-
-        asking = asyncio.create_task(flights.run("key", call))
+        asking = asyncio.create_task(flights.run("key", lambda departure: sent_for(departure, 8)))
         await asyncio.sleep(1)
         await cancelled(asking)
         began = asyncio.get_running_loop().time()

@@ -56,16 +56,19 @@ async def test_a_full_store_refuses_at_once(clock: Any) -> None:
     assert repr(store) == "<MemoryStore of 4993 sessions>"
 
 
-async def test_ended_sessions_of_one_user_make_room_for_it(clock: Any) -> None:
-    """Where a few are not enough, a thousand are dropped."""
-    store = MemoryStore(max_sessions=200)
-    await open_many(store, *(place(number) for number in range(100)))
+@pytest.mark.parametrize(("room", "own", "all_users", "left"), [(200, 100, 150, 51), (3000, 1500, 3000, 1993)])
+async def test_ended_sessions_of_one_user_make_room_for_it(
+    clock: Any, room: int, own: int, all_users: int, left: int
+) -> None:
+    """Where a few are not enough, a thousand are dropped at most."""
+    store = MemoryStore(max_sessions=room)
+    await open_many(store, *(place(number) for number in range(own)))
     clock.time += 30.0
-    await open_many(store, *(place(number, f"user{number}") for number in range(100, 150)))
+    await open_many(store, *(place(number, f"user{number}") for number in range(own, all_users)))
     clock.time += 30.0
-    await open_many(store, place(150))
-    assert await store.sessions_of("user") == ("session150",)
-    assert repr(store) == "<MemoryStore of 51 sessions>"
+    await open_many(store, place(all_users))
+    assert repr(store) == f"<MemoryStore of {left} sessions>"
+    assert await store.sessions_of("user") == (f"session{all_users}",)
 
 
 async def test_a_session_that_is_opened_again_has_one_deadline(clock: Any) -> None:
@@ -358,17 +361,6 @@ async def test_new_tokens_outlive_the_last_session_for_a_minute(clock: Any) -> N
     clock.time += 59.0
     (three,) = await of_one_login(store, 2)
     assert await begun(store, three) == REPLACED
-
-
-async def test_a_thousand_ended_sessions_make_room_at_most(clock: Any) -> None:
-    """Where a few are not enough."""
-    store = MemoryStore(max_sessions=3000)
-    await open_many(store, *(place(number) for number in range(1500)))
-    clock.time += 30.0
-    await open_many(store, *(place(number, f"user{number}") for number in range(1500, 3000)))
-    clock.time += 30.0
-    await open_many(store, place(3000))
-    assert repr(store) == "<MemoryStore of 1993 sessions>"
 
 
 async def test_a_store_with_one_free_session_is_not_full() -> None:
