@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import inspect
 from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar
 
 import attrs
@@ -68,5 +67,5 @@ class Hooks:
 async def run(hook: Callable[[T], Awaitable[None] | None], value: T) -> None:
     """Call a hook, and await what it returns if it is async."""
     done = hook(value)
-    if inspect.isawaitable(done):
+    if done is not None:  # what cannot be awaited is a mistake, and raises: a hook that refuses must not pass by it
         await done

@@ -11,7 +11,7 @@ import pytest
 from helpers.sites import ADA, BOB, JSON
 from passwordless_async import StoredSession, UsageError
 from passwordless_async.gateway import Refused, Starting
-from passwordless_async.gateway.hooks import Hooks
+from passwordless_async.gateway.hooks import Hooks, run
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -128,3 +128,10 @@ def test_what_is_no_function(name: str) -> None:
     with pytest.raises(UsageError) as refused:
         Hooks(**given)
     assert str(refused.value) == f"{name}: must be a function, async or not"
+
+
+@pytest.mark.parametrize("given", [False, object, lambda: None], ids=["false", "class", "function"])
+async def test_what_a_hook_returns_by_mistake(given: Any) -> None:
+    """It raises, so that the login ends: a hook that was meant to refuse is not passed by."""
+    with pytest.raises(TypeError):
+        await run(lambda _value: given, 1)

@@ -88,7 +88,11 @@ def digest_of(access_token: str) -> bytes:
 def check_binding(proof: CheckedProof, confirmation: object, access_token: str) -> None:
     """Check that the proof is for the token and its key is the token's (RFC 9449 §4.3 (12), §7.1)."""
     if not access_token or not access_token.isascii():
-        raise FailedCheck("the access token is not ASCII", "invalid_token", advice="The client sent no access token.")
+        raise FailedCheck(
+            "the access token is not ASCII",
+            "invalid_token",
+            advice="The client must send the access token as it got it.",
+        )
     if not _same(proof.ath, encode_text(digest_of(access_token))):
         raise FailedCheck("ath is not the hash of the access token", advice=_SIGN_FOR_IT)
     # dict first: an abstract class takes longer to ask.
