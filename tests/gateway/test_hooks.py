@@ -114,8 +114,8 @@ def _refuse(asked: list[str], session: StoredSession) -> None:
 
 
 async def test_mocks_are_hooks(serve: Callable[..., Awaitable[Site]]) -> None:
-    """An ``AsyncMock`` is awaited, a ``Mock`` that returns something is not."""
-    before, after = AsyncMock(), Mock()
+    """An ``AsyncMock`` is awaited, a ``Mock`` that returns None is not."""
+    before, after = AsyncMock(), Mock(return_value=None)
     site = await serve(before_start=before, after_login=after)
     assert (await (await site.browser()).log_in()).status == 200
     assert (before.await_count, after.call_count) == (1, 1)
