@@ -93,7 +93,7 @@ def conceal(value: Any) -> Any:  # noqa: ANN401 - an argument, before it is chec
 
     A one-time code given as an ``int``, or a client secret given as ``bytes``, is a secret too.
     """
-    if value is None or isinstance(value, Secret):
+    if isinstance(value, Secret):
         return value
     # By str's own __str__: a subclass that masks itself would send its mask.
     return Secret(str.__str__(value)) if isinstance(value, str) else hide(value)

@@ -44,6 +44,7 @@ from passwordless_async._common.secret import (
     Secret,
     SecretBytes,
     SecretDict,
+    SecretList,
     conceal,
     conceal_bytes,
     conceal_mapping,
@@ -221,12 +222,35 @@ def test_a_secret_of_another_type_is_hidden(value: object, name: str) -> None:
 
 
 def test_what_hides_itself_is_left_alone() -> None:
-    """None says nothing, and an object of ours keeps its own secrets."""
+    """None says nothing, an object of ours keeps its own secrets, and a secret stays the same object."""
+    secret = Secret("x")
+    assert conceal(secret) is secret
     assert [conceal(None), hide(KEY), conceal(ADA)] == [None, KEY, ADA]
     assert (type(conceal("x")), conceal("x")) == (Secret, "x")
     assert (repr(hide("x")), type_name(hide("x"))) == (REDACTED, "str")
     assert (type(conceal_bytes(b"x")), conceal_bytes(b"x"), conceal_bytes(None)) == (SecretBytes, b"x", None)
     assert (type(conceal_bytes("x")), repr(conceal_bytes(5))) == (Secret, REDACTED)
+
+
+def test_a_part_of_a_secret_is_a_secret() -> None:
+    """A printer shortens a long text before it prints it."""
+    text, octets = Secret("s3cret"), SecretBytes(b"s3cret")
+    assert [(type(part), part) for part in (text[0], text[:2])] == [(Secret, "s"), (Secret, "s3")]
+    assert (type(octets[:2]), octets[:2], octets[0]) == (SecretBytes, b"s3", ord("s"))
+
+
+def test_members_are_secrets() -> None:
+    """Those of a mapping that was given; what is no mapping is hidden."""
+    members = conceal_mapping({"state": "s3cret", "many": 5})
+    assert members is not None
+    assert (type(members), members["state"], type_name(members["many"])) == (SecretDict, "s3cret", "int")
+    assert (type(members["state"]), type_name(conceal_mapping([MARKER]))) == (Secret, "list")
+
+
+def test_printers_that_walk_a_container_print_it_as_one_secret() -> None:
+    """Sentry and rich have a hook each, which they ask before they look at the members."""
+    for secrets in (SecretDict(a=MARKER), SecretList([MARKER])):
+        assert (secrets.__sentry_repr__(), list(secrets.__rich_repr__())) == (REDACTED, [REDACTED])
 
 
 def test_a_field_tells_missing_from_hidden() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import re
 from types import NoneType
 from typing import TYPE_CHECKING, Any
 
@@ -31,6 +32,24 @@ _SWAPS: dict[type[ast.AST], type[ast.AST]] = {
     ast.Break: ast.Continue,
     ast.Continue: ast.Break,
 }
+# In scripts for a Redis server, line by line: what stands there, and what takes its place.
+_IN_SCRIPTS = [
+    (re.compile(pattern), change)
+    for pattern, change in [
+        (r"^ *redis\.call.*", ""),
+        (r"(?<=\bif ).+(?= then\b)", "true"),
+        (r"(?<=\bif ).+(?= then\b)", "false"),
+        (r"==", "~="),
+        (r"~=", "=="),
+        (r" < ", " <= "),
+        (r" > ", " >= "),
+        (r" >= ", " > "),
+        (r" and ", " or "),
+        (r" or ", " and "),
+        (r" \+ ", " - "),
+        (r" - ", " + "),
+    ]
+]
 # Not mutated: names and types, which other checks read, and what people read alone.
 _SKIPPED_FIELDS = {"annotation", "returns", "decorator_list", "bases", "keywords_of_class", "type_params"}
 _SKIPPED_FUNCTIONS = {"__repr__"}
@@ -99,7 +118,7 @@ def _lines(statement: ast.stmt) -> frozenset[int]:
 
 def _difference(before: str, after: str) -> tuple[str, str]:
     """Return the first line that differs."""
-    ours, theirs = before.splitlines(), after.splitlines()
+    ours, theirs = (each.replace("\\n", "\n").splitlines() for each in (before, after))
     while len(ours) > 1 and theirs and ours[0] == theirs[0]:
         del ours[0], theirs[0]
     return ours[0].strip(), theirs[0].strip() if theirs else ""
@@ -176,8 +195,8 @@ def _of_part(node: ast.AST) -> Iterator[ast.AST]:
 
 
 def _of_expression(node: ast.expr) -> Iterator[ast.AST]:
-    if isinstance(node, ast.Constant) and isinstance(node.value, bool | int | float):
-        yield ast.Constant(not node.value if isinstance(node.value, bool) else node.value + 1)
+    if isinstance(node, ast.Constant):
+        yield from map(ast.Constant, _of_value(node.value))
     elif isinstance(node, ast.UnaryOp) and isinstance(node.op, ast.Not | ast.USub):
         yield node.operand
     elif isinstance(node, ast.BoolOp):
@@ -189,3 +208,19 @@ def _of_expression(node: ast.expr) -> Iterator[ast.AST]:
     elif isinstance(node, ast.Call):
         for left_out in range(len(node.keywords)):
             yield ast.Call(node.func, node.args, [*node.keywords[:left_out], *node.keywords[left_out + 1 :]])
+
+
+def _of_value(value: object) -> Iterator[str | float]:
+    if isinstance(value, bool | int | float):
+        yield not value if isinstance(value, bool) else value + 1
+    elif isinstance(value, str) and "redis.call" in value:
+        yield from _of_script(value)
+
+
+def _of_script(script: str) -> Iterator[str]:
+    lines = script.split("\n")
+    for number, line in enumerate(lines):
+        for pattern, change in _IN_SCRIPTS:
+            for found in pattern.finditer(line):
+                changed = f"{line[: found.start()]}{change}{line[found.end() :]}"
+                yield "\n".join([*lines[:number], changed, *lines[number + 1 :]])

@@ -59,6 +59,7 @@ _LONGEST = 3600.0  # seconds for the original
 _KILLED, _SURVIVED, _IMPORTED = "killed", "survived", "imported"  # the last: an import is needed to tell
 _KILLING = {pytest.ExitCode.TESTS_FAILED, pytest.ExitCode.INTERRUPTED, pytest.ExitCode.INTERNAL_ERROR}
 _SENT = {signal.SIGINT, signal.SIGTERM}  # by tests, to their own process
+_CONFTEST_FAILED = "ImportError while loading conftest"  # what pytest says when a mutant breaks what all tests import
 TIMEOUT = -1
 _STARTED = {"cli", "testing"}  # packages that tests also run in processes of their own, where no line is counted
 _NOT_REPLACED = 77  # the code of a process that would have to import the mutant
@@ -240,14 +241,15 @@ class _Run:
 
 def has_failed(code: int, output: str = "") -> bool:
     """Return whether a code with which tests ended says that one failed; raise if it says that they could not run."""
-    is_killed = code in _KILLING | {TIMEOUT} or -code in _SENT
+    is_broken = code == pytest.ExitCode.USAGE_ERROR and output.startswith(_CONFTEST_FAILED)
+    is_killed = code in _KILLING | {TIMEOUT} or -code in _SENT or is_broken
     if code != 0 and not is_killed:
         raise RuntimeError(f"pytest ended with {code}:\n{output}")
     return is_killed
 
 
 def _pairs(items: list[pytest.Item]) -> Iterable[tuple[pytest.Item, pytest.Item | None]]:
-    return zip(items, [*items[1:], None], strict=True)
+    return zip(items, [*items, None][1:], strict=True)
 
 
 @contextmanager

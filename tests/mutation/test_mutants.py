@@ -73,6 +73,18 @@ def test_a_mutant_is_a_whole_module_with_one_change() -> None:
     assert str(second) == "m.py:3 f: `b()` -> `pass`"
 
 
+def test_the_scripts_of_a_server_have_mutants_line_by_line() -> None:
+    """What they write, and under which condition: leases and codes are decided there."""
+    script = "local left = redis.call('PTTL', KEYS[1])\nif left > 0 then return end\nredis.call('DEL', KEYS[1])\n"
+    found = [(mutant.before, mutant.after) for mutant in mutants_of("m.py", f"_END = {script!r}\n_TEXT = 'a == b'\n")]
+    assert found == [
+        ("if left > 0 then return end", "if true then return end"),
+        ("if left > 0 then return end", "if false then return end"),
+        ("if left > 0 then return end", "if left >= 0 then return end"),
+        ("redis.call('DEL', KEYS[1])", ""),
+    ]
+
+
 def test_the_tests_of_a_module_are_run_first() -> None:
     """Then those that count as its own, others near it, and those beside them; a test that fails ends it."""
     module = Path("passwordless_async/client/traffic/single_flight.py")

@@ -110,3 +110,9 @@ def test_a_code_that_says_nothing_of_the_tests(code: int) -> None:
 def test_tests_that_take_too_long_have_failed() -> None:
     """A mutant may wait for ever."""
     assert running.has_failed(running.TIMEOUT)
+
+
+def test_a_mutant_that_no_test_can_import_is_killed() -> None:
+    """The original could be imported, so it is the mutant that cannot."""
+    output = "ImportError while loading conftest '/tmp/m/tests/conftest.py'.\ntests/conftest.py:27: in <module>\n"
+    assert running.has_failed(pytest.ExitCode.USAGE_ERROR, output)

@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import contextlib
 import re
-from typing import Any
+from typing import Any, cast
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from passwordless_async import MemoryReplayStore, PasswordlessError
+from passwordless_async._common.secret import Secret
 from passwordless_async.dpop import parse_www_authenticate
+from passwordless_async.dpop.server.checked import PresentedToken
+from passwordless_async.dpop.server.fields import ProofFields
 from passwordless_async.dpop.server.verifier import DPoPVerifier
 from passwordless_async.errors import (
     InsufficientScope,
@@ -22,7 +25,16 @@ from passwordless_async.errors import (
     TemporarilyUnavailable,
     UsageError,
 )
-from passwordless_async.resource_server.guard import REFUSALS, Authorized, Guard, Required, names, schemes_of
+from passwordless_async.resource_server.guard import (
+    REFUSALS,
+    Authorized,
+    Guard,
+    Presented,
+    Required,
+    _Credentials,
+    names,
+    schemes_of,
+)
 
 BASE = "https://api.example"
 NOW = 1_700_000_000.0
@@ -193,6 +205,14 @@ def test_bearer_passes() -> None:
         assert (allowed.subject, allowed.client_id, allowed.proof, allowed.headers) == ("ada", "c-1", None, {})
         assert (allowed.scopes, allowed.permissions) == ({"read", "write"}, {"p:read"})
         assert "ada" not in repr(allowed)
+
+
+def test_what_a_request_presents_does_not_print() -> None:
+    """Its token and its proofs, also if they are plain texts."""
+    token, proofs = cast("Any", ("DPoP a.b.c", ProofFields([("DPoP", cast("Any", "d.e.f"))])))
+    read = _Credentials("dpop", PresentedToken(Secret("a.b.c")), proofs)
+    shown = f"{Presented((token,), proofs)!r} {read!r}"
+    assert [text for text in ("a.b.c", "d.e.f") if text in shown] == []
 
 
 def test_the_proof_is_checked() -> None:

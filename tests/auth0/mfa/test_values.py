@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from typing import Any, cast
+
 import pytest
 
 from passwordless_async import Association, Authenticator, MfaChallenge, MfaRequirements
-from passwordless_async._common.secret import Secret
 
 
 @pytest.mark.parametrize(
@@ -46,10 +47,12 @@ def test_factors_give_the_types_of_challenges(challenge: tuple[str, ...], expect
 
 
 def test_secrets_of_factors_do_not_print() -> None:
-    """Handles, shared secrets, recovery codes and masked addresses are redacted."""
-    challenge = MfaChallenge("oob", Secret("handle"), "prompt", 1)
+    """Handles, shared secrets, recovery codes and masked addresses are redacted, also if they are plain texts."""
+    handle, secret, uri, codes = cast("Any", ("handle", "base32", "otpauth://x", ("first", "second")))
+    challenge = MfaChallenge("oob", handle, "prompt", 1)
     factor = Authenticator("id", "oob", active=True, name="+49…20")
-    new = Association("otp", Secret("base32"), Secret("otpauth://x"), (Secret("code"),), None, challenge)
+    new = Association("otp", secret, uri, codes, None, challenge)
     shown = f"{challenge!r} {factor!r} {new!r}"
-    assert [text for text in ("handle", "+49…20", "base32", "otpauth", "code>") if text in shown] == []
+    assert [text for text in ("handle", "+49…20", "base32", "otpauth", "first", "second") if text in shown] == []
+    assert "recovery_codes=<2 codes>" in shown
     assert (challenge.prompts, new.oob_code) == (True, "handle")
