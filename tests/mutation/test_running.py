@@ -42,8 +42,15 @@ class Session:
         self._run()
 
 
-def result(path: Path, *, loads: Callable[[], object], runs: Callable[[], object], has_failed: bool = False) -> str:
-    """Return what is said of a mutant, whose only test runs in a fork."""
+def result(
+    path: Path,
+    *,
+    loads: Callable[[], object],
+    runs: Callable[[], object],
+    has_failed: bool = False,
+    reached: tuple[int, ...] = (5,),
+) -> str:
+    """Return what is said of a mutant in line 5, whose only test runs in a fork."""
     path.mkdir(parents=True, exist_ok=True)
     file = path / "gates.py"
     file.write_text(SOURCE, encoding="utf-8")
@@ -51,7 +58,7 @@ def result(path: Path, *, loads: Callable[[], object], runs: Callable[[], object
     run = running._Run(path.parent, file, SOURCE, [mutant], path / "results")
     session: Any = Session(runs, has_failed=has_failed)
     module: Any = Module(loads)
-    return run._result(session, module, mutant, set(), ([0.0], [[5]]))
+    return run._result(session, module, mutant, set(), ([0.0], [list(reached)]))
 
 
 def nothing() -> None:
@@ -89,6 +96,11 @@ def test_a_mutant_is_killed_if_its_tests_fail(
 ) -> None:
     """Or if they end their process, as tests of signals can."""
     assert result(tmp_path / "m", loads=nothing, runs=runs, has_failed=has_failed) == expected
+
+
+def test_a_mutant_that_no_test_reaches_survives(tmp_path: Path) -> None:
+    """No test runs."""
+    assert result(tmp_path / "m", loads=nothing, runs=fail, reached=()) == "survived"
 
 
 @pytest.mark.parametrize(("loads", "runs"), [(fail, nothing), (nothing, fail)], ids=["mutant", "tests"])
