@@ -167,6 +167,11 @@ class AuthSession:
 Recipient: TypeAlias = User | AuthSession
 
 
+def user_of(who: Recipient) -> User:
+    """Return the user to whom a code was sent."""
+    return who.who if isinstance(who, AuthSession) else who
+
+
 @always_printable
 @attrs.frozen(init=False)
 class Login:

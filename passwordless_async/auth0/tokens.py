@@ -144,6 +144,12 @@ def require_key(tokens: TokenSet, *, consequence: str = "they are of no use") ->
     return None
 
 
+def owner_of(tokens: TokenSet) -> str:
+    """Return what names the user of tokens: their subject, or their session if they have no ID token."""
+    subject = (tokens.claims or {}).get("sub")
+    return subject if isinstance(subject, str) else tokens.refresh_token or tokens.access_token
+
+
 def require_bearer(tokens: TokenSet) -> None:
     """Raise :class:`UsageError` for tokens without a key whose type is not ``Bearer`` (RFC 6749 §7.1)."""
     if tokens.token_type.lower() != "bearer":

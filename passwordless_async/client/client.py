@@ -18,6 +18,7 @@ from passwordless_async.auth0.identity import AuthSession, Email, Login, Phone, 
 from passwordless_async.auth0.link import PendingLink
 from passwordless_async.auth0.start import Send, start
 from passwordless_async.auth0.tenant import DPoPMode, Tenant, own_key
+from passwordless_async.auth0.tokens import owner_of
 from passwordless_async.client.api.handovers import Handovers, OnRefresh, Refresh, Renew
 from passwordless_async.client.api.user_session import UserSession
 from passwordless_async.client.bulk import Batch, outcomes
@@ -585,7 +586,12 @@ class PasswordlessClient:
             MalformedAnswer: The response violates the protocol, or is about another user.
         """
         key = own_key(self._tenant, tokens)
-        call = Call(Operation.USERINFO, lambda: life_cycle.userinfo(self._tenant, tokens), is_proven=key is not None)
+        call = Call(
+            Operation.USERINFO,
+            lambda: life_cycle.userinfo(self._tenant, tokens),
+            is_proven=key is not None,
+            user=owner_of(tokens),
+        )
         return await self._dispatcher.run(call)
 
     def before_closing(self, close: Callable[[], Awaitable[None]]) -> None:

@@ -32,7 +32,7 @@ from passwordless_async._common import clock as _clock
 from passwordless_async._common.expiring import Expiring
 from passwordless_async._common.secret import Secret
 from passwordless_async._common.user_address import counted_as
-from passwordless_async.auth0.identity import AuthSession, Email, Phone, Recipient, user
+from passwordless_async.auth0.identity import AuthSession, Email, Phone, Recipient, user, user_of
 from passwordless_async.auth0.mfa.state import MfaRequired
 from passwordless_async.client.events import Use
 from passwordless_async.stores.memory.codes import MemoryCodes
@@ -398,8 +398,8 @@ class Codes:
             self._availability.in_background(self._reach(report))
 
     def _user(self, who: Recipient) -> str:
-        who = who.who if isinstance(who, AuthSession) else who
-        return self._name(f"user {self._scope} {who.realm} {who.identity}")
+        user_ = user_of(who)
+        return self._name(f"user {self._scope} {user_.realm} {user_.identity}")
 
     def _address(self, address: IpAddress | None) -> str | None:
         return None if address is None else self._name(f"address {self._scope} {counted_as(address)}")

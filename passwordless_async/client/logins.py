@@ -18,6 +18,7 @@ import attrs
 
 from passwordless_async._common.secret import Secret
 from passwordless_async._common.user_address import counted_as
+from passwordless_async.auth0.identity import user_of
 from passwordless_async.auth0.link import PendingLink, exchange_link
 from passwordless_async.auth0.otp import exchange
 from passwordless_async.client.codes import Codes, with_attempts_left
@@ -94,6 +95,7 @@ class Logins:
             is_proven=self._tenant.dpop != "off",
             policy=policy,
             caller=(login.who, address and counted_as(address)),  # Auth0 counts the logins of a user by address
+            user=user_of(login.who),
         )
         return code, call
 
@@ -106,6 +108,7 @@ class Logins:
             lambda: exchange_link(self._tenant, pending, callback_url),
             is_proven=pending.key is not None,
             caller=pending.who,
+            user=pending.who,
         )
         return await self._share(code, call)
 

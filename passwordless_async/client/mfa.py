@@ -11,13 +11,13 @@ Invariants:
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING, Any, get_args
+from typing import TYPE_CHECKING, Any, TypeVar, get_args
 
 from passwordless_async._common import arguments as _check
 from passwordless_async._common import clock as _clock
 from passwordless_async._common import typed as _typed
 from passwordless_async._common.secret import Secret, conceal, hide
-from passwordless_async.auth0.identity import AuthSession, Email, Phone
+from passwordless_async.auth0.identity import AuthSession, Email, Phone, user_of
 from passwordless_async.auth0.mfa import flow
 from passwordless_async.auth0.mfa.endpoints import MFA_OOB_GRANT, MFA_OTP_GRANT, MFA_RECOVERY_GRANT
 from passwordless_async.auth0.mfa.values import Association, Authenticator, ChallengeType, MfaChallenge, OobChannel
@@ -32,7 +32,9 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Sequence
 
     from passwordless_async.auth0.mfa.state import MfaState, MfaTokenSet
-    from passwordless_async.auth0.tenant import Tenant
+    from passwordless_async.auth0.tenant import Flow, Tenant
+
+T = TypeVar("T")
 
 _KEEP_SECONDS = 30.0  # for which later callers still get the result of a spent factor
 _MAX_RECOVERY_CODE = 256  # characters; the service's have 24
@@ -69,7 +71,8 @@ class MfaClient:
     async def authenticators(self, state: MfaState) -> tuple[Authenticator, ...]:
         """List the user's factors, in the service's order."""
         state = hide(state)
-        return await self._dispatcher.run(Call(Operation.MFA, lambda: flow.authenticators(self._tenant, state)))
+        flow.own_state(self._tenant, state)
+        return await self._dispatcher.run(_call(state, lambda: flow.authenticators(self._tenant, state)))
 
     async def challenge(
         self,
@@ -91,9 +94,7 @@ class MfaClient:
         named = authenticator.id if isinstance(authenticator, Authenticator) else authenticator
         kinds = _each_of("types", _types_of(state, authenticator) if types is None else types, ChallengeType)
         chosen = None if named is None else _check.text("authenticator", named, at_most=_MAX_AUTHENTICATOR)
-        call = Call(
-            Operation.MFA, lambda: flow.challenge_factor(self._tenant, state, types=kinds, authenticator_id=chosen)
-        )
+        call = _call(state, lambda: flow.challenge_factor(self._tenant, state, types=kinds, authenticator_id=chosen))
         return await self._dispatcher.run(call)
 
     async def verify_otp(self, state: MfaState, otp: str) -> MfaTokenSet:
@@ -210,8 +211,8 @@ class MfaClient:
         is_oob = any(given is not None for given in (phone, email, channels))
         kinds = _each_of("types", types or (("oob",) if is_oob else ("otp",)), ChallengeType)
         given = _channels(kinds, channels, phone, email)
-        call = Call(
-            Operation.MFA,
+        call = _call(
+            state,
             lambda: flow.associate(self._tenant, state, types=kinds, channels=given, phone=phone, email=email),
         )
         return await self._associations.run(
@@ -223,8 +224,8 @@ class MfaClient:
         flow.own_state(self._tenant, state)
         # The key is part of the identity: the mfa_token alone must not return tokens.
         factor = (grant_type, state.mfa_token, state.jkt, *fields.values())
-        call = Call(
-            Operation.MFA, lambda: flow.verify(self._tenant, state, grant_type, fields), is_proven=state.key is not None
+        call = _call(
+            state, lambda: flow.verify(self._tenant, state, grant_type, fields), is_proven=state.key is not None
         )
         return await self._verifications.run(
             factor, lambda departure: self._dispatcher.run(call, departure), detail=state.who
@@ -239,6 +240,11 @@ class MfaClient:
 
     def __repr__(self) -> str:
         return f"<MfaClient {self._tenant.application.client_id} at {self._tenant.application.origin}>"
+
+
+def _call(state: MfaState, make: Callable[[], Flow[T]], *, is_proven: bool = False) -> Call[T]:
+    user = state.mfa_token if state.who is None else user_of(state.who)
+    return Call(Operation.MFA, make, is_proven=is_proven, user=user)
 
 
 def _oob_code(challenge: MfaChallenge) -> Secret:

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, TypeAlias, TypeVar
 import attrs
 
 from passwordless_async.auth0.revocation import revoke
-from passwordless_async.auth0.tokens import TokenSet
+from passwordless_async.auth0.tokens import TokenSet, owner_of
 from passwordless_async.client.events import Emitter, Operation, Orphaned, report_failure
 from passwordless_async.client.outcomes import Orphan
 from passwordless_async.client.traffic.dispatcher import Call, Dispatcher
@@ -53,7 +53,8 @@ class Orphans:
         if tokens is None or tokens.refresh_token is None:
             return None
         try:
-            await self._dispatcher.run(Call(Operation.REVOKE, lambda: revoke(self._tenant, tokens)))
+            call = Call(Operation.REVOKE, lambda: revoke(self._tenant, tokens), user=owner_of(tokens))
+            await self._dispatcher.run(call)
         except PasswordlessError as failure:
             return failure.with_traceback(None)
         return None

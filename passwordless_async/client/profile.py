@@ -69,8 +69,9 @@ class Profile:
             users in your own network. Otherwise it is the address of a proxy, and all users would share its limits.
         cool_down: Seconds after a start in which the same user cannot get another code, because a new code invalidates
             the first; 0: none.
-        outage_after: Number of failed calls to an endpoint within ``outage_window`` that opens its circuit, if they are
-            also ``outage_ratio`` of those calls: then calls to it fail at once.
+        outage_after: Number of failures at an endpoint within ``outage_window`` that opens its circuit, if they are
+            also ``outage_ratio`` of the calls: then calls to it fail at once. All failures of one user count as one,
+            because they may be about that user. Each connection that cannot be made counts.
         outage_ratio: The share of the calls within the window that must fail, above 0 and at most 1.
         outage_window: Seconds after which a failure is forgotten.
         outage_rest: Seconds until one call probes the server; doubled each time that call fails.
@@ -131,7 +132,7 @@ INTERACTIVE = Profile(
     max_in_flight=512,  # with responses in 200 ms, 2,500 a second: more than any public plan allows
     adaptive=True,  # no fixed number fits a slow hour and a fast one
     cool_down=30.0,  # seconds; the delivery of an e-mail: a second click must not invalidate the code in it
-    outage_after=5,  # one lost packet or one bad node is no outage
+    outage_after=5,  # users; one lost packet, one bad node or one user's mailbox is no outage
     outage_rest=0.5,  # seconds; a restart of a proxy
     outage_rest_at_most=1.0,  # seconds; one connection a second is no burden, and the end of an outage is seen soon
     grace=5.0,  # seconds; half the ten that orchestrators give a process before they kill it

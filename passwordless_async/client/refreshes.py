@@ -29,6 +29,7 @@ from passwordless_async._common.bounded import Bounded
 from passwordless_async.auth0.life_cycle import refresh
 from passwordless_async.auth0.revocation import revoke
 from passwordless_async.auth0.tenant import Tenant, own_key, own_refresh_token, own_tokens
+from passwordless_async.auth0.tokens import owner_of
 from passwordless_async.client.events import Operation
 from passwordless_async.client.orphans import Orphans, orphan_of
 from passwordless_async.client.stored_tokens import StoredTokens
@@ -234,6 +235,7 @@ class Refreshes:
             lambda: refresh(self._tenant, request.tokens, scope=request.scope),
             is_proven=self._tenant.dpop != "off" or _key_of(request.tokens) is not None,
             policy=policy,
+            user=owner_of(request.tokens),
         )
         return await self._dispatcher.run(call, departure)
 
@@ -258,7 +260,8 @@ class Refreshes:
         # From now on, so that the result of a refresh in progress is not kept for later callers.
         self._revoked[revoked] = None
         try:
-            await self._dispatcher.run(Call(Operation.REVOKE, lambda: revoke(self._tenant, tokens)), departure)
+            call = Call(Operation.REVOKE, lambda: revoke(self._tenant, tokens), user=owner_of(tokens))
+            await self._dispatcher.run(call, departure)
         except BaseException:
             if is_first and not departure.was_sent:
                 # The tokens are still valid.

@@ -43,7 +43,8 @@ class Starts:
         ticket = await self._codes.begin_start(who, address, patience=policy.patience)
         departure = Departure()
         # An address, or this machine's own if none is given: the service counts the starts of each.
-        call = attrs.evolve(call, caller=("start", address and counted_as(address)), channel=who.realm)
+        caller = ("start", address and counted_as(address))
+        call = attrs.evolve(call, caller=caller, user=who, channel=who.realm)
         try:
             started = await self._dispatcher.run(call, departure)
         except PasswordlessError as error:

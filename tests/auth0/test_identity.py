@@ -10,8 +10,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from passwordless_async import DPoPKey, Email, InvalidInput, Login, Phone, UsageError
-from passwordless_async.auth0.identity import user
+from passwordless_async import AuthSession, DPoPKey, Email, InvalidInput, Login, Phone, UsageError
+from passwordless_async.auth0.identity import user, user_of
 
 SETTINGS = settings(max_examples=300, deadline=None)
 ADA = Email("ada@example.com")
@@ -301,3 +301,9 @@ def test_extra_parameters_refused(extra: Any, problem: str) -> None:
     with pytest.raises(UsageError) as refused:
         Login(ADA, "123456", extra_parameters=extra)
     assert str(refused.value) == f"extra_parameters: {problem}"
+
+
+@pytest.mark.parametrize("who", [ADA, Phone("+4930901820")], ids=["email", "phone"])
+def test_a_code_at_a_database_connection_is_its_users(who: Email | Phone) -> None:
+    """Each start there has a handle of its own; the user is the same."""
+    assert user_of(who) == user_of(AuthSession("handle-1", who)) == user_of(AuthSession("handle-2", who)) == who

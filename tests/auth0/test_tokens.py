@@ -24,7 +24,7 @@ from passwordless_async import (
 )
 from passwordless_async._common import sealing
 from passwordless_async._common.secret import Secret, SecretDict
-from passwordless_async.auth0.tokens import authorization
+from passwordless_async.auth0.tokens import authorization, owner_of
 
 ADA = Email("ada@example.com")
 KEY = DPoPKey.generate()
@@ -254,3 +254,18 @@ def test_tokens_are_values() -> None:
     assert copy.deepcopy(issued(claims=None)) == issued(claims=None)
     assert TokenSet(**attrs.asdict(tokens)) == tokens
     assert issued(scope="openid") != tokens
+
+
+@pytest.mark.parametrize(
+    ("changes", "owner"),
+    [
+        ({"claims": {"sub": "auth0|ada"}}, "auth0|ada"),
+        ({"claims": {"sub": ["auth0|ada"]}}, "refresh"),
+        ({"claims": {}}, "refresh"),
+        ({"claims": None}, "refresh"),
+        ({"claims": None, "refresh_token": None}, "access"),
+    ],
+)
+def test_tokens_are_their_subjects(changes: dict[str, Any], owner: str) -> None:
+    """Without an ID token, those of one session are one user's."""
+    assert owner_of(tokens(**changes)) == owner

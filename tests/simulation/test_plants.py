@@ -110,8 +110,8 @@ def one_transmission_at_a_time(monkeypatch: pytest.MonkeyPatch) -> None:
 def all_pause_after_one_failure(monkeypatch: pytest.MonkeyPatch) -> None:
     stock = Feedback.failed
 
-    def failed(feedback: Feedback, operation: Any, passage: Any) -> None:
-        stock(feedback, operation, passage)
+    def failed(feedback: Feedback, *about: Any) -> None:
+        stock(feedback, *about)
         feedback._gate.pause(20.0)
 
     monkeypatch.setattr(Feedback, "failed", failed)

@@ -2,8 +2,10 @@
 
 Invariants:
 
-- Closed, open and half-open are the states, as the pattern names them. A circuit opens if ``outage_after`` calls have
-  failed within ``outage_window`` seconds, and they are at least ``outage_ratio`` of the calls in it.
+- Closed, open and half-open are the states, as the pattern names them. A circuit opens if the calls of
+  ``outage_after`` users have failed within ``outage_window`` seconds, and these are at least ``outage_ratio`` of the
+  calls in it.
+- The failures of one user within the window count as one: what fails for one user only opens no circuit for the others.
 - While it is open, no call is sent. After a rest it is half-open: one call is sent, and no other until that one has
   ended, or has taken ``outage_rest_at_most`` seconds.
 - The rest doubles each time that call fails, up to ``outage_rest_at_most``; any response closes the circuit.
@@ -21,10 +23,11 @@ from typing import TYPE_CHECKING
 import attrs
 
 from passwordless_async._common import clock as _clock
+from passwordless_async._common.bounded import Bounded
 from passwordless_async.errors import CircuitOpen
 
 if TYPE_CHECKING:
-    from collections.abc import Collection
+    from collections.abc import Collection, Hashable
 
     from yarl import URL
 
@@ -32,32 +35,51 @@ if TYPE_CHECKING:
     from passwordless_async.client.profile import Profile
 
 _BUCKETS = 10  # parts of the window that are forgotten one by one
+_MAX_USERS = 10_000  # whose calls to one endpoint failed within its window; the one who failed longest ago is forgotten
 _MAX_CIRCUITS = 64  # endpoints and channels; an application has about ten, and the oldest is forgotten
 
 
 class _Window:
-    """Counts the calls and failures of a sliding window."""
+    """Counts the answered calls of a sliding window, and the users whose calls failed in it."""
 
     def __init__(self, seconds: float) -> None:
+        self._seconds = seconds
         self._bucket_seconds = seconds / _BUCKETS
-        self._buckets: deque[list[int]] = deque(maxlen=_BUCKETS)  # the number of each bucket, its calls, its failures
+        self._answered: deque[list[int]] = deque(maxlen=_BUCKETS)  # the number of each bucket, its calls
+        self._failed: Bounded[Hashable, float] = Bounded(_MAX_USERS)  # when a call of each user failed last
 
-    def add(self, *, failed: bool) -> None:
+    def answered(self) -> None:
         number = int(_clock.monotonic() / self._bucket_seconds)
-        if not self._buckets or self._buckets[-1][0] != number:
-            self._buckets.append([number, 0, 0])
-        bucket = self._buckets[-1]
-        bucket[1] += 1
-        bucket[2] += failed
+        if not self._answered or self._answered[-1][0] != number:
+            self._answered.append([number, 0])
+        self._answered[-1][1] += 1
+
+    def failed(self, user: Hashable) -> bool:
+        """Count a failed call; return whether it is the first of its user within the window. None: an unknown user."""
+        self._forget()
+        user = object() if user is None else user
+        is_first = user not in self._failed
+        self._failed[user] = _clock.monotonic()
+        return is_first
+
+    def _forget(self) -> None:
+        earliest = _clock.monotonic() - self._seconds
+        while self._failed:
+            user, failed_at = next(iter(self._failed.items()))
+            if failed_at > earliest:
+                return
+            del self._failed[user]
 
     def totals(self) -> tuple[int, int]:
-        """Return the calls and the failures."""
+        """Return the calls and the failures. The failed calls of one user are one call and one failure."""
+        self._forget()
         oldest = int(_clock.monotonic() / self._bucket_seconds) - _BUCKETS
-        recent = [bucket for bucket in self._buckets if bucket[0] > oldest]
-        return sum(bucket[1] for bucket in recent), sum(bucket[2] for bucket in recent)
+        answered = sum(calls for number, calls in self._answered if number > oldest)
+        return answered + len(self._failed), len(self._failed)
 
     def clear(self) -> None:
-        self._buckets.clear()
+        self._answered.clear()
+        self._failed.clear()
 
 
 class Breaker:
@@ -106,18 +128,23 @@ class Breaker:
             self._rest = 0.0
             self._window.clear()
             self.release(self._probe)
-        self._window.add(failed=False)
+        self._window.answered()
 
-    def failed(self, probe: int) -> None:
-        """Record that a call had no connection, no response, or a failure of the server (5xx)."""
-        self._window.add(failed=True)
+    def failed(self, probe: int, user: Hashable = None) -> bool:
+        """Record that a call had no connection, no response, or a failure of the server (5xx).
+
+        Returns:
+            Whether it counts: it is the first of its user within the window. None is an unknown user.
+        """
+        counts = self._window.failed(user)
         if self._rest and (not probe or probe != self._probe):
-            return
+            return counts
         if self._rest or self._is_outage():
             rest = self._rest * 2 if self._rest else self._profile.outage_rest
             self._rest = min(rest, self._profile.outage_rest_at_most)
             self._rests_until = _clock.monotonic() + self._rest
             self.release(probe)
+        return counts
 
     def _is_outage(self) -> bool:
         calls, failures = self._window.totals()
@@ -163,9 +190,9 @@ class Passage:
         """Report that the server served the call."""
         self._breaker.answered()
 
-    def failed(self) -> None:
-        """Report that the call had no connection, no response, or a failure of the server (5xx)."""
-        self._breaker.failed(self.probe)
+    def failed(self, user: Hashable = None) -> bool:
+        """Report that the call had no connection, no response, or a 5xx. See :meth:`Breaker.failed`."""
+        return self._breaker.failed(self.probe, user)
 
     def end(self) -> None:
         """Report that the call has ended, in whatever way: another one may probe the server."""

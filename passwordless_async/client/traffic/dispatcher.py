@@ -78,6 +78,8 @@ class Call(Generic[T]):
     policy: Policy | None = attrs.field(default=None, kw_only=True)  # None: the profile's for single calls
     # The caller for the service's limits, besides the tenant's: a user from an address, or an address. None: unknown.
     caller: Hashable = attrs.field(default=None, kw_only=True)
+    # Whose call it is: the failures of one user count as one (``circuit.py``). None: unknown.
+    user: Hashable = attrs.field(default=None, kw_only=True)
     channel: str = attrs.field(default="", kw_only=True)  # by which a message is sent: it may fail alone
 
     def __repr__(self) -> str:
@@ -376,14 +378,16 @@ class Dispatcher:
             response = await self._transport.send(request, partial(journey.sends, request))
         except TransportError as error:
             failure = error.with_traceback(None)
-            self._feedback.failed(journey.operation, passage)
+            self._feedback.failed(journey.operation, journey.call.user, passage, failure)
         except asyncio.CancelledError:
             self._emit_sent(request, journey, None, CANCELLED, began)
             raise
         else:
             seconds = _clock.monotonic() - began
             call = journey.call
-            journey.is_held = self._feedback.answered(call.operation, call.caller, passage, response, seconds)
+            journey.is_held = self._feedback.answered(
+                call.operation, call.caller, call.user, passage, response, seconds
+            )
             self._emit_sent(request, journey, response.status, None, began)
             return response
         finally:

@@ -5,6 +5,8 @@ Invariants:
 - A 429 about the tenant's limit delays all requests; one about a user or an address delays only that caller.
 - A failure counts only for its endpoint. The limit in flight and the pace follow only responses of the token endpoint:
   a slow gateway for messages does not slow logins down.
+- The failures of one user count as one (``circuit.py``): they may be about that user. A connection that cannot be made
+  is not about a user, so each such failure counts.
 - Fetching keys and metadata has no effect here: failures of their server refuse no login.
 """
 
@@ -27,6 +29,7 @@ from passwordless_async.client.traffic.retries import (
     OTHER_WINDOWS,
     SUSPECTED_PAUSE_SECONDS,
 )
+from passwordless_async.errors import NotSent
 
 if TYPE_CHECKING:
     from collections.abc import Hashable
@@ -35,6 +38,7 @@ if TYPE_CHECKING:
     from passwordless_async.client.traffic.caller_limits import CallerLimits
     from passwordless_async.client.traffic.circuit import Passage
     from passwordless_async.client.traffic.gate import Gate
+    from passwordless_async.errors import TransportError
 
 # Named once: in Python 3.11 naming a member of an enumeration takes 0.3 µs, and each response is looked at.
 _TOO_MANY_REQUESTS, _SERVER_ERROR = int(HTTPStatus.TOO_MANY_REQUESTS), int(HTTPStatus.INTERNAL_SERVER_ERROR)
@@ -47,16 +51,22 @@ class Feedback:
     _gate: Gate  # learns how fast requests may go
     _callers: CallerLimits  # learns who is limited
 
-    def failed(self, operation: Operation, passage: Passage | None) -> None:
+    def failed(self, operation: Operation, user: Hashable, passage: Passage | None, error: TransportError) -> None:
         """Learn from a transmission without an answer, or that was not sent.
 
         ``passage`` is the circuit's permission to send it; None for keys and metadata.
         """
         if passage is not None:
-            self._server_failed(operation, passage)
+            self._server_failed(operation, None if isinstance(error, NotSent) else user, passage)
 
     def answered(
-        self, operation: Operation, caller: Hashable, passage: Passage | None, response: HttpResponse, seconds: float
+        self,
+        operation: Operation,
+        caller: Hashable,
+        user: Hashable,
+        passage: Passage | None,
+        response: HttpResponse,
+        seconds: float,
     ) -> bool:
         """Learn from a response, which took ``seconds``.
 
@@ -66,7 +76,7 @@ class Feedback:
         if passage is None:
             return False
         if _is_server_failure(response.status):
-            self._server_failed(operation, passage)
+            self._server_failed(operation, user, passage)
             return False
         passage.answered()
         if response.status == _TOO_MANY_REQUESTS:
@@ -76,9 +86,8 @@ class Feedback:
             self._gate.answered(seconds, _of_tenant(allowance(response.headers, _clock.now())))
         return False
 
-    def _server_failed(self, operation: Operation, passage: Passage) -> None:
-        passage.failed()
-        if operation not in OTHER_WINDOWS:
+    def _server_failed(self, operation: Operation, user: Hashable, passage: Passage) -> None:
+        if passage.failed(user) and operation not in OTHER_WINDOWS:
             self._gate.failed()
 
     def _limited(self, operation: Operation, caller: Hashable, response: HttpResponse) -> bool:

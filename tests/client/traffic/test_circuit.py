@@ -66,6 +66,36 @@ def test_the_share_of_failures_decides(breaker: Breaker, answers: int, *, opens:
     assert (breaker.retry_after is not None) is opens
 
 
+def test_the_failures_of_one_user_count_as_one(breaker: Breaker) -> None:
+    """Neither a user whose calls fail again and again, nor a call that is tried again, is an outage for the others."""
+    assert [breaker.failed(0, user) for user in ("ada", "ada", "bob", "ada")] == [True, False, True, False]
+    assert breaker.retry_after is None
+    assert breaker.failed(0, "eve")
+    assert refusal(breaker) == 1.0
+
+
+def test_the_repeated_failures_of_users_hide_no_outage(breaker: Breaker) -> None:
+    """In the share of failures each user counts once too, however often their calls were tried."""
+    breaker.answered()
+    for user in ("ada", "bob", "eve"):
+        for _ in range(5):
+            breaker.failed(0, user)
+    assert refusal(breaker) == 1.0
+
+
+def test_a_user_counts_from_their_last_failure(breaker: Breaker, clock: Any) -> None:
+    """A user whose calls keep failing counts all the time, and others' failures are forgotten meanwhile."""
+    for user in ("ada", "bob"):
+        breaker.failed(0, user)
+    clock.time += 9.0
+    breaker.failed(0, "ada")
+    clock.time += 1.0
+    breaker.failed(0, "eve")
+    assert breaker.retry_after is None
+    breaker.failed(0, "bob")
+    assert refusal(breaker) == 1.0
+
+
 def test_failures_are_forgotten(breaker: Breaker, clock: Any) -> None:
     """Failures count for the window's ten seconds, whether or not there are answers after them."""
     for _ in range(10):
@@ -205,6 +235,18 @@ def test_the_memory_of_circuits_is_bounded() -> None:
     for number in range(1000):
         assert circuits.of(URL_.with_path(f"/{number}"), "").retry_after is None
     assert len(circuits._breakers) == 64
+
+
+def test_the_memory_of_failures_is_bounded(breaker: Breaker, clock: Any) -> None:
+    """However many users' calls fail; the user who failed longest ago is forgotten first."""
+    for _ in range(30_000):
+        breaker.answered()
+    for number in range(10_001):
+        assert breaker.failed(0, number)
+    assert (len(breaker._window._failed), breaker.failed(0, 1), breaker.failed(0, 0)) == (10_000, False, True)
+    clock.time += 10
+    assert breaker.failed(0, 1)
+    assert len(breaker._window._failed) == 1
 
 
 async def test_circuits_that_were_given_up_keep_no_one_waiting(clock: Any) -> None:

@@ -14,14 +14,19 @@ from helpers.values import present
 from passwordless_async import (
     INTERACTIVE,
     TESTING,
+    AuthSession,
     CircuitOpen,
     Email,
+    MfaRequired,
+    MfaState,
     NotSent,
+    OutcomeUnknown,
     PasswordlessClient,
     Phone,
     QuotaExceeded,
     RateLimited,
     TemporarilyUnavailable,
+    TokenSet,
     UsageError,
 )
 from passwordless_async._common import clock as _clock
@@ -37,12 +42,13 @@ from passwordless_async.client.events import (
     StoreRegained,
     UnboundTokens,
 )
+from passwordless_async.client.traffic.circuit import Circuits
 from passwordless_async.client.traffic.concurrency import FixedLimit
 from passwordless_async.client.traffic.dispatcher import Call
 from passwordless_async.testing import PLAIN_API, Fault, LocalTenant
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Awaitable, Callable
 
     from passwordless_async._common.http import HttpRequest, HttpResponse
     from passwordless_async.auth0.tenant import Flow
@@ -246,6 +252,71 @@ async def test_a_channel_that_fails_refuses_no_start_by_another() -> None:
         with pytest.raises(CircuitOpen):
             await client.start(Phone("+4930901821"))
         await client.start(ADA)
+
+
+@attrs.frozen
+class Person:
+    """A user with sessions, a login that waits for a second factor, and one at a database connection."""
+
+    who: Email
+    tokens: list[TokenSet]  # of a login each
+    state: MfaState
+    database: AuthSession
+
+    @classmethod
+    async def at(cls, tenant: LocalTenant, client: PasswordlessClient, who: Email) -> Person:
+        """Log a user in, three times."""
+        tokens = []
+        tenant.users.add(who, database=True)
+        for _ in range(3):
+            await client.start(who)
+            tokens.append(await client.exchange(who, tenant.outbox.code_for(who), scope=SCOPE))
+        database = await client.start_database(who, connection="Username-Password-Authentication")
+        assert isinstance(database, AuthSession)
+        tenant.users.add(who, mfa=["otp"])
+        await client.start(who)
+        with pytest.raises(MfaRequired) as required:
+            await client.exchange(who, tenant.outbox.code_for(who), scope=SCOPE)
+        return cls(who, tokens, present(required.value.state), database)
+
+
+CALLS: dict[str, Callable[[PasswordlessClient, Person, int], Awaitable[object]]] = {
+    "start": lambda client, one, _: client.start(one.who),
+    "start_link": lambda client, one, _: client.start_link(one.who, redirect_uri="https://app.example/callback"),
+    "start_database": lambda client, one, _: client.start_database(one.who, connection="users"),
+    "exchange": lambda client, one, number: client.exchange(one.who, f"10000{number}"),
+    "exchange at a database": lambda client, one, number: client.exchange(one.database, f"10000{number}"),
+    "refresh": lambda client, one, number: client.refresh(one.tokens[number]),
+    "userinfo": lambda client, one, number: client.userinfo(one.tokens[number]),
+    "revoke": lambda client, one, number: client.revoke(one.tokens[number]),
+    "mfa.authenticators": lambda client, one, _: client.mfa.authenticators(one.state),
+    "mfa.challenge": lambda client, one, _: client.mfa.challenge(one.state),
+    "mfa.associate": lambda client, one, _: client.mfa.associate(one.state, types=["otp"]),
+    "mfa.verify_otp": lambda client, one, number: client.mfa.verify_otp(one.state, f"10000{number}"),
+}
+
+
+async def test_no_user_alone_opens_a_circuit() -> None:
+    """Whatever fails for one user, and however often, refuses nothing to another; where two users fail it does."""
+    refused: dict[str, list[bool]] = {}
+    profile: dict[str, Any] = {
+        "outage_after": 2,
+        "outage_ratio": 0.01,
+        "outage_rest": 60.0,
+        "outage_rest_at_most": 60.0,
+    }
+    async with opened(**profile) as (tenant, client):
+        ada, bob = [await Person.at(tenant, client, who) for who in (ADA, BOB)]
+        tenant.faults.add(Fault.SERVICE_UNAVAILABLE)
+        for name, call in CALLS.items():
+            client._dispatcher._circuits = Circuits(client._dispatcher._profile)
+            results = [
+                await asyncio.gather(call(client, one, number), return_exceptions=True)
+                for one, number in ((ada, 0), (ada, 1), (ada, 2), (bob, 0), (bob, 1))
+            ]
+            refused[name] = [isinstance(result, CircuitOpen) for (result,) in results]
+            assert all(isinstance(result, OutcomeUnknown | TemporarilyUnavailable) for (result,) in results[:4])
+    assert refused == {name: [False, False, False, False, True] for name in CALLS}
 
 
 async def test_an_outage_fails_calls_at_once() -> None:

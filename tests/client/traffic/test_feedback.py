@@ -22,6 +22,7 @@ from passwordless_async.client.traffic.circuit import Breaker, Passage
 from passwordless_async.client.traffic.concurrency import FixedLimit
 from passwordless_async.client.traffic.feedback import Feedback
 from passwordless_async.client.traffic.gate import Gate, Priority
+from passwordless_async.errors import NotSent, OutcomeUnknown, TransportError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
     Run = Callable[[Coroutine[Any, Any, Any]], Any]
 
 NOW = 1_800_000_000.0
+NO_ANSWER = OutcomeUnknown("no response in time")
 LIMIT = {"x-ratelimit-limit": "10", "x-ratelimit-remaining": "3"}
 
 
@@ -87,6 +89,7 @@ class World:
         *,
         body: dict[str, str] | None = None,
         caller: str | None = "ada",
+        user: str | None = None,
         of_keys: bool = False,
     ) -> list[tuple[Any, ...]]:
         """Give feedback for an answer after 0.25 s; return what the gate was told."""
@@ -94,12 +97,14 @@ class World:
         response = HttpResponse(status, fields, SecretBytes(json.dumps(body or {}).encode()))
         self.gate.told.clear()
         passage = None if of_keys else Passage(self.circuit, 0)
-        self.is_held = self.feedback.answered(operation, caller, passage, response, 0.25)
+        self.is_held = self.feedback.answered(operation, caller, user, passage, response, 0.25)
         return self.gate.told
 
-    def fail(self, operation: Operation = Operation.EXCHANGE) -> None:
+    def fail(
+        self, operation: Operation = Operation.EXCHANGE, *, user: str | None = None, error: TransportError = NO_ANSWER
+    ) -> None:
         """Give feedback for a transmission without an answer."""
-        self.feedback.failed(operation, Passage(self.circuit, 0))
+        self.feedback.failed(operation, user, Passage(self.circuit, 0), error)
 
     @property
     def is_circuit_open(self) -> bool:
@@ -146,6 +151,29 @@ async def test_no_answer_is_a_failure_of_the_server(world: World) -> None:
     assert world.gate.told == [("failed",)] * 2
 
 
+@pytest.mark.parametrize("by_answer", [True, False], ids=["500", "no answer"])
+async def test_one_user_who_fails_again_is_no_failure_of_the_server(world: World, *, by_answer: bool) -> None:
+    """Neither the circuit nor the number in flight changes with it, until another user fails as well."""
+
+    def fail(user: str) -> bool:
+        world.gate.told.clear()
+        if by_answer:
+            world.answer(Operation.EXCHANGE, 500, user=user)
+        else:
+            world.fail(user=user)
+        return world.gate.told == [("failed",)]
+
+    assert [fail("ada"), fail("ada"), world.is_circuit_open] == [True, False, False]
+    assert [fail("bob"), world.is_circuit_open] == [True, True]
+
+
+async def test_a_connection_that_cannot_be_made_is_a_failure_of_the_server(world: World) -> None:
+    """It is about no user: each failure counts, also where all are of one."""
+    for _ in range(2):
+        world.fail(user="ada", error=NotSent("nothing was sent (no connection)"))
+    assert world.is_circuit_open
+
+
 @pytest.mark.parametrize("operation", [Operation.START, Operation.USERINFO, Operation.MFA])
 async def test_what_fails_elsewhere_does_not_slow_down_logins(world: World, operation: Operation) -> None:
     """A gateway for messages that hangs, or is slow, is no sign that the token endpoint is overloaded."""
@@ -161,7 +189,7 @@ async def test_keys_and_metadata_are_no_part_of_it(world: World) -> None:
     for status in (500, 503, 429):
         for _ in range(5):
             assert world.answer(Operation.EXCHANGE, status, {"Retry-After": "20"}, of_keys=True) == []
-            world.feedback.failed(Operation.EXCHANGE, None)
+            world.feedback.failed(Operation.EXCHANGE, None, None, NO_ANSWER)
     assert (world.is_circuit_open, world.gate.told, world.held("ada")) == (False, [], 0)
     for _ in range(2):
         world.fail()
@@ -192,9 +220,9 @@ async def test_only_the_probing_call_lengthens_an_outage(
     probe = world.circuit.check()
     passage = probe if probing else Passage(world.circuit, 0)
     if by_answer:
-        world.feedback.answered(Operation.REFRESH, None, passage, HttpResponse(503), 0.1)
+        world.feedback.answered(Operation.REFRESH, None, None, passage, HttpResponse(503), 0.1)
     else:
-        world.feedback.failed(Operation.REFRESH, passage)
+        world.feedback.failed(Operation.REFRESH, None, passage, NO_ANSWER)
     clock.time += 9
     assert world.circuit.retry_after == 1.0
     probe.end()
