@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import math
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any
 
@@ -22,6 +23,8 @@ from passwordless_async import (
     StoreError,
     TokenSet,
 )
+from passwordless_async._common import clock as _clock
+from passwordless_async._common.secret import Secret
 from passwordless_async.client.api import handovers as module
 from passwordless_async.client.api.handovers import Handovers
 from passwordless_async.testing import Fault, LocalTenant, TenantSettings
@@ -252,8 +255,9 @@ async def test_revoked_tokens_are_not_handed_over(when: str) -> None:
         else:
             await world.client.revoke(world.tokens)
             answer.set()
-        with pytest.raises(InvalidRefreshToken, match="revoked while"):
+        with pytest.raises(InvalidRefreshToken, match="revoked while") as refused:
             await renewing
+        assert (refused.value.status, refused.value.error) == (403, "invalid_grant")
         with pytest.raises(InvalidRefreshToken):
             await world.renew(application)
         assert (application.kept, application.adopted) == ([], [])
@@ -320,6 +324,82 @@ async def test_a_renewal_is_remembered_for_as_long_as_it_counts(clock: Any) -> N
             clock.time += seconds
             stale = await handovers.renew_stored(stale, world.client._refreshes.refresh)
             assert len(handovers._renewals) == remembered
+
+
+async def test_a_renewal_of_tokens_without_an_expiry_is_remembered_for_a_minute(clock: Any) -> None:
+    """For so long an API that refuses them causes no other renewal; they are never due."""
+    async with opened() as world:
+        handovers = Handovers(world.client._refreshes)
+
+        async def refresh(stale: TokenSet) -> TokenSet:
+            return attrs.evolve(stale, access_token=Secret("newer"), expires_at=None)
+
+        renewed = await handovers.renew_stored(world.tokens, refresh)
+        assert handovers.is_due(renewed, early=math.inf) is False
+        for seconds, is_fresh in ((59.9, True), (0.1, False)):
+            clock.time += seconds
+            assert handovers.is_fresh(renewed) is is_fresh
+        assert handovers._renewals.get(module._hashes(renewed)) is None
+
+
+async def test_tokens_are_due_from_the_second_on_that_was_asked_for(
+    clock: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """And renewed ones from three quarters of a short life on."""
+    async with opened() as world:
+        handovers = Handovers(world.client._refreshes)
+        monkeypatch.setattr(_clock, "now", lambda: 1000.0)
+
+        async def refresh(stale: TokenSet) -> TokenSet:
+            return attrs.evolve(stale, access_token=Secret("newer"), expires_at=1020)
+
+        tokens = attrs.evolve(world.tokens, expires_at=1030)
+        assert [handovers.is_due(tokens, early=early) for early in (29.9, 30.0)] == [False, True]
+        renewed = await handovers.renew_stored(tokens, refresh)
+        for seconds, is_due in ((14.75, False), (0.25, True)):
+            clock.time += seconds
+            assert handovers.is_due(renewed, early=30.0) is is_due
+
+
+@pytest.mark.parametrize("rotation", [True, False], ids=["rotating", "staying"])
+async def test_an_on_refresh_that_renews_does_not_wait_for_itself(*, rotation: bool) -> None:
+    """It gets the new tokens that it is saving, and both callers adopt them when it has."""
+    application, inner = Application(), Application()
+    async with opened(refresh_rotation=rotation) as world:
+
+        async def keep(tokens: TokenSet) -> None:
+            assert world.handovers.newest(world.tokens) is tokens
+            stale = world.tokens if rotation else tokens
+            inner.kept.append(await world.handovers.renew(stale, inner.keep, inner.adopted.append))
+            assert inner.adopted == []
+
+        async with asyncio.timeout(10):
+            renewed = await world.handovers.renew(world.tokens, keep, application.adopted.append)
+        assert world.handovers.newest(world.tokens) is world.tokens
+        assert inner.kept == inner.adopted == application.adopted == [renewed]
+        assert arrived(world.tenant, TOKEN) == 1
+
+
+async def test_closing_waits_for_handovers_for_the_grace() -> None:
+    """The tokens are saved, and their caller has them."""
+    application = Application()
+    async with opened() as world:
+        reached, goes_on = asyncio.Event(), asyncio.Event()
+
+        async def keep(tokens: TokenSet) -> None:
+            reached.set()
+            await goes_on.wait()
+            application.keep(tokens)
+
+        renewing = asyncio.create_task(world.handovers.renew(world.tokens, keep, application.adopted.append))
+        await reached.wait()
+        closing = asyncio.create_task(world.handovers.aclose(grace=10.0))
+        for _ in range(20):
+            await asyncio.sleep(0)
+        goes_on.set()
+        async with asyncio.timeout(10):
+            await closing
+            assert application.kept == application.adopted == [await renewing]
 
 
 async def test_closing_ends_handovers_after_the_grace() -> None:
