@@ -28,6 +28,7 @@ from passwordless_async import (
     RateLimited,
     Start,
     StartOutcome,
+    StartReceipt,
     TemporarilyUnavailable,
     UsageError,
     WrongCode,
@@ -227,6 +228,37 @@ async def test_a_429_without_a_time_holds_back_its_network_for_a_moment() -> Non
             await client.start(BOB, forwarded_for="2a00:1450::2")
         await client.start(BOB, forwarded_for="2a00:1451::2")
         assert arrived(tenant, START) == 2
+
+
+async def test_a_start_that_waits_for_a_slot_learns_of_its_addresses_limit() -> None:
+    """A 429 for one start of an address holds back those that wait for a slot, too; others take the slot."""
+    mallory, bob = ipaddress.ip_address("203.0.113.66"), ipaddress.ip_address("203.0.113.7")
+    async with opened(confidential=True, max_in_flight=1) as (tenant, client):
+        tenant.faults.add(Fault.RATE_LIMITED_RETRY_AFTER, path=START, times=1, retry_after=40)
+        first, second, third = await asyncio.gather(
+            client.start(ADA, forwarded_for=mallory),
+            client.start(BOB, forwarded_for=mallory),
+            client.start(Email("c@example.com"), forwarded_for=bob),
+            return_exceptions=True,
+        )
+        assert isinstance(first, RateLimited)
+        assert isinstance(second, QuotaExceeded)
+        assert 35 < present(second.retry_after) <= 41
+        assert isinstance(third, StartReceipt)
+        assert (arrived(tenant, START), client._dispatcher.gate.in_flight) == (2, 0)
+
+
+@pytest.mark.slow
+async def test_a_start_that_waits_for_a_slot_waits_for_its_addresss_limit_if_it_is_patient() -> None:
+    """It is sent once the limit is over, and holds no slot until then."""
+    async with opened(confidential=True, max_in_flight=1, single=PATIENT) as (tenant, client):
+        tenant.faults.add(Fault.RATE_LIMITED_RETRY_AFTER, path=START, times=1, retry_after=1)
+        starting = [asyncio.create_task(client.start(who)) for who in (ADA, BOB)]
+        await until(lambda: arrived(tenant, START) == 1)
+        await client.start(Email("c@example.com"), forwarded_for=ipaddress.ip_address("203.0.113.7"))
+        assert arrived(tenant, START) == 2
+        await asyncio.gather(*starting)
+        assert arrived(tenant, START) == 4
 
 
 @pytest.mark.parametrize("address", [None, ipaddress.ip_address("203.0.113.66")])

@@ -67,6 +67,10 @@ _REPORTED_WAIT_SECONDS = 0.001  # a shorter wait is the event loop's own
 _CHALLENGE_STATUSES = frozenset({HTTPStatus.BAD_REQUEST, HTTPStatus.UNAUTHORIZED})
 
 
+class _CallerLimited(QuotaExceeded):
+    """The limit of a call's caller began while the call waited for its slot: it waits for that limit first."""
+
+
 @attrs.frozen(repr=False)
 class Call(Generic[T]):
     """One call of the client."""
@@ -199,6 +203,8 @@ class Dispatcher:
         while True:
             try:
                 return await self._attempt(with_endpoints(self._tenant, call.flow), journey)
+            except _CallerLimited:
+                continue
             except QuotaExceeded as error:
                 # If the server refused an earlier try, the caller gets that error.
                 failure = failure or error.with_traceback(None)
@@ -298,6 +304,10 @@ class Dispatcher:
         priority = PRIORITIES[journey.operation]
         if waited := await self.gate.enter(priority, journey.patience):
             self._note_wait(journey, waited)
+        if self._callers.delay(journey.call.caller, asyncio.get_running_loop().time()) > 0:
+            self.gate.refund()
+            self.gate.leave(priority)
+            raise _CallerLimited("nothing was sent: meanwhile the service takes no more from this user or address")
         journey.tries += 1
         journey.paid = journey.transmissions + 1
         try:
