@@ -19,6 +19,7 @@ from passwordless_async.errors import PasswordlessError
 from passwordless_async.gateway.audit import AuditKind
 from passwordless_async.gateway.hooks import run
 from passwordless_async.gateway.problems import Refused, problem_of
+from passwordless_async.gateway.replies import Reply
 from passwordless_async.gateway.steps.logout import end, tell_ended
 from passwordless_async.gateway.steps.pages import fault, way_back
 from passwordless_async.gateway.steps.step_up import stepped_up
@@ -27,7 +28,6 @@ if TYPE_CHECKING:
     from passwordless_async._common.secret import Secret
     from passwordless_async.auth0.tokens import TokenSet
     from passwordless_async.client.sessions.values import StoredSession
-    from passwordless_async.gateway.replies import Reply
     from passwordless_async.gateway.state import LoginState
     from passwordless_async.gateway.visit import Visit
 
@@ -75,7 +75,8 @@ async def _admit(visit: Visit, identifier: Secret) -> Reply | None:
         return None
     try:
         session = await services.client.sessions.get(identifier)
-        refusal = await stepped_up(visit, session) or await _refused(visit, session)
+        admitted = await stepped_up(visit, session)
+        refusal = admitted if isinstance(admitted, Reply) else await _refused(visit, admitted)
     except BaseException:
         await _close(visit, identifier)
         raise

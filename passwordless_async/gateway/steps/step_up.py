@@ -55,11 +55,14 @@ async def send_code(visit: Visit) -> Reply:
     return await start(visit, login, login.who, code_page)
 
 
-async def stepped_up(visit: Visit, new: StoredSession) -> Reply | None:
-    """Check the session after a step-up, and copy the data of the old one; return the reply if it is refused."""
+async def stepped_up(visit: Visit, new: StoredSession) -> StoredSession | Reply:
+    """Check the session after a step-up; return it with the data of the old one, or the reply if it is refused.
+
+    The session of any other login is returned as it is.
+    """
     login, before = visit.login, await session_of(visit)
     if login is None or login.stepping_up is None:
-        return None
+        return new
     if before is None or (before.name, before.user) != (login.stepping_up, new.user):
         return attrs.evolve(fault("not_possible", HTTPStatus.FORBIDDEN), login=None)
     # Its age is none, whatever the clocks say.
@@ -67,8 +70,7 @@ async def stepped_up(visit: Visit, new: StoredSession) -> Reply | None:
         problem = Problem("login_not_enough", cause=_not_strong(login))
         return attrs.evolve(fault(problem, HTTPStatus.FORBIDDEN), login=None)
     data = {**before.data, **visit.session_data, STEPPED_UP: True}
-    await visit.services.client.sessions.update(new.id, data=data)
-    return None
+    return await visit.services.client.sessions.update(new.id, data=data)
 
 
 def _not_strong(login: LoginState) -> InsufficientUserAuthentication:

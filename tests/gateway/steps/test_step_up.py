@@ -45,6 +45,27 @@ async def test_a_step_up(kind: str) -> None:
         assert kinds == [(AuditKind.STARTED, None), (AuditKind.STEPPED_UP, None), (AuditKind.ENDED, "replaced")]
 
 
+async def test_the_hook_of_a_step_up_sees_the_data_of_the_new_session() -> None:
+    """With what was copied from the old one: what the hook writes back then loses nothing of it."""
+    seen: list[dict[str, Any]] = []
+
+    async def after_login(session: StoredSession) -> None:
+        seen.append({**session.data})
+        basket = [*session.data.get("basket", []), "apple"]
+        await site.client.sessions.update(session.id, data={**session.data, "basket": basket})
+
+    async with sites.opened(sites.SUITE[0], after_login=after_login) as site:
+        browser = await site.browser()
+        await browser.log_in()
+        await browser.get("/step-up")
+        await browser.post("/step-up")
+        await browser.post("/code", {"code": site.code()})
+        session = await site.client.sessions.get(browser.cookie("session") or "")
+    device = {"device": "Firefox on Linux"}
+    assert seen == [device, {**device, "basket": ["apple"], "stepped_up": True}]
+    assert session.data == {**device, "basket": ["apple", "apple"], "stepped_up": True}
+
+
 @pytest.mark.parametrize("kind", sites.SUITE)
 @pytest.mark.parametrize("remembers", [True, False])
 async def test_who_stays_logged_in_stays_so(kind: str, *, remembers: bool) -> None:
