@@ -230,8 +230,6 @@ class _Body:
         while True:
             await self._is_free.wait()
             async with self._lock:
-                if self._ahead is not None:
-                    continue
                 message = await self._receive()
                 if message["type"] == "http.disconnect":
                     return

@@ -25,7 +25,6 @@ from passwordless_async.errors import (
     AuthorizationPending,
     CodeExpired,
     InvalidInput,
-    MfaTokenExpired,
     NotSent,
     PasswordlessError,
     QuotaExceeded,
@@ -272,6 +271,4 @@ def _ended(visit: Visit, error: PasswordlessError) -> Reply:
     problem, status = problem_of(error)
     if isinstance(error, CodeExpired) and visit.login is not None and visit.login.factor is not None:
         return factor_page(visit.login, problem, status)
-    if isinstance(error, MfaTokenExpired):
-        problem = Problem("login_expired")
     return identifier_page(visit, new_start(visit), problem, status)

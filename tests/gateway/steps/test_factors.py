@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import re
+from typing import Any
 
 import pytest
 
@@ -14,7 +15,7 @@ from passwordless_async import Phone, StoreError
 from passwordless_async.gateway import AuditEvent, AuditKind, Budgets, Sms
 from passwordless_async.testing import Fault, TenantSettings
 
-TOKEN = "/oauth/token"
+TOKEN, LIST = "/oauth/token", "/mfa/authenticators"
 
 
 async def second_factor(site: Site, *factors: str) -> Browser:
@@ -165,6 +166,59 @@ async def test_a_phone_logs_in_with_a_factor() -> None:
         await browser.post("/login", {"identifier": "+49 30 901820"})
         await browser.post("/code", {"code": str(site.tenant.outbox.code_for(who))})
         assert (await browser.post("/factor", {"code": site.tenant.mfa.otp_for(who)})).path == "/"
+
+
+async def test_a_demand_that_names_no_login() -> None:
+    """The service has not said how to continue: the login starts again."""
+    async with sites.opened() as site:
+        browser = await site.browser()
+        await browser.start()
+        site.tenant.faults.add(Fault.REFUSAL, path=TOKEN, status=403, error="mfa_required", description="")
+        seen = await browser.post("/code", {"code": site.code()})
+        assert (seen.title, browser.cookie("session")) == ("Sign in", None)
+        assert (await browser.get("/factor")).path == "/login"
+
+
+@pytest.mark.parametrize("step", ["/code", "/factors", "post /factors"])
+async def test_a_service_that_does_not_list_the_factors(step: str) -> None:
+    """The login starts again."""
+    refusal: dict[str, Any] = {"status": 403, "error": "access_denied", "description": "MFA Authorization rejected."}
+    async with sites.opened() as site:
+        site.tenant.users.add(ADA, mfa=["otp", "recovery-code"])
+        browser = await site.browser()
+        await browser.start()
+        if step == "/code":
+            site.tenant.faults.add(Fault.REFUSAL, path=LIST, **refusal)
+            seen = await browser.post("/code", {"code": site.code()})
+        else:
+            await browser.post("/code", {"code": site.code()})
+            chosen = (await browser.get("/factors", JSON)).json["choices"][0]["id"]
+            site.tenant.faults.add(Fault.REFUSAL, path=LIST, **refusal)
+            seen = await (browser.get(step) if step == "/factors" else browser.post("/factors", {"factor": chosen}))
+        assert (seen.status, seen.title, browser.cookie("session")) == (403, "Sign in", None)
+
+
+async def test_an_expired_login_at_the_factor() -> None:
+    """The service no longer has it: the user starts again, and is told why."""
+    async with sites.opened() as site:
+        browser = await second_factor(site, "otp")
+        expired: dict[str, Any] = {"status": 401, "error": "expired_token", "description": "mfa_token is expired"}
+        site.tenant.faults.add(Fault.REFUSAL, path=TOKEN, **expired)
+        seen = await browser.post("/factor", {"code": site.tenant.mfa.otp_for(ADA)})
+        assert (seen.title, seen.alert) == ("Sign in", "This took too long. Please start again.")
+
+
+async def test_an_expired_message_of_a_factor() -> None:
+    """Only the message is too old: the page of the factor stays, and another message logs the user in."""
+    async with sites.opened() as site:
+        browser = await second_factor(site, "sms")
+        expired: dict[str, Any] = {"status": 401, "error": "expired_token", "description": "oob_code is expired"}
+        site.tenant.faults.add(Fault.REFUSAL, path=TOKEN, times=1, **expired)
+        seen = await browser.post("/factor", {"code": site.tenant.mfa.code_for(ADA)})
+        assert (seen.title, site.tenant.stats.mfa_challenges) == ("Confirm it is you", 1)
+        choices = (await browser.get("/factors", JSON)).json["choices"]
+        await browser.post("/factors", {"factor": choices[0]["id"]})
+        assert (await browser.post("/factor", {"code": site.tenant.mfa.code_for(ADA)})).path == "/"
 
 
 # --- budgets

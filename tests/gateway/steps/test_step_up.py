@@ -5,15 +5,18 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING, Any
 
+import attrs
 import pytest
 
 from helpers import sites
 from helpers.sites import ADA, BOB, JSON
+from passwordless_async import Phone
 from passwordless_async._common.secret import Secret
 from passwordless_async.gateway import AuditEvent, AuditKind
 from passwordless_async.gateway.state import LoginState
-from passwordless_async.gateway.steps.step_up import _not_strong
+from passwordless_async.gateway.steps.step_up import _not_strong, _who
 from passwordless_async.testing import MULTI_FACTOR
+from passwordless_async.testing.state.users import User
 
 if TYPE_CHECKING:
     from passwordless_async import StoredSession
@@ -270,3 +273,37 @@ async def test_double_submit(kind: str) -> None:
         seen = await asyncio.gather(*(browser.post("/code", {"code": code}) for _ in range(3)))
         assert [(each.status, each.path) for each in seen] == [(200, "/")] * 3
         assert ((await browser.get("/")).path, len(asked)) == ("/", 2)
+
+
+async def test_a_session_without_an_address(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The tokens name none that a code could go to: no code is sent, and the session stays."""
+    monkeypatch.setattr(User, "claims", {})
+    async with sites.opened() as site:
+        browser = await site.browser()
+        await browser.log_in()
+        seen = await browser.get("/step-up")
+        assert (seen.status, seen.title, site.tenant.stats.codes_sent) == (403, "That did not work", 1)
+        assert (await browser.get("/")).path == "/"
+
+
+@pytest.mark.parametrize("claims", [None, {"email": 7}, {"email": "no address"}, {"phone_number": "12"}])
+async def test_an_address_that_cannot_be_read(claims: dict[str, Any] | None) -> None:
+    """As if the tokens had none."""
+    async with sites.opened() as site:
+        browser = await site.browser()
+        await browser.log_in()
+        session = await site.client.sessions.get(browser.cookie("session") or "")
+        assert _who(session) == ADA
+        assert _who(attrs.evolve(session, tokens=attrs.evolve(session.tokens, claims=claims))) is None
+
+
+async def test_a_step_up_by_phone() -> None:
+    """The code goes to the number that the ID token names."""
+    async with sites.opened() as site:
+        who = Phone("+4930901820")
+        browser = await site.browser()
+        await browser.post("/login", {"identifier": who.number})
+        await browser.post("/code", {"code": str(site.tenant.outbox.code_for(who))})
+        assert (await browser.get("/step-up")).title == "Confirm it is you"
+        await browser.post("/step-up")
+        assert (await browser.post("/code", {"code": str(site.tenant.outbox.code_for(who))})).path == "/"
