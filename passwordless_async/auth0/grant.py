@@ -61,14 +61,18 @@ def prove(
     request is sent once, without a proof.
     """
     if key is None:
-        request = build()
-        response = yield request
-        return request, response
+        return _unproven(build)
     application = tenant.application
     # The origin of the URL that is called. The proof of a token request has no ath; that of userinfo has one.
     origin = application.token_origin if access_token is None else str(application.userinfo_url.origin())
     proven = partial(_proven, build, ProofGenerator(key), access_token)
-    return (yield from negotiate(tenant.nonces, origin, key, proven))
+    return negotiate(tenant.nonces, origin, key, proven)
+
+
+def _unproven(build: Callable[[], HttpRequest]) -> Flow[tuple[HttpRequest, HttpResponse]]:
+    request = build()
+    response = yield request
+    return request, response
 
 
 def _proven(

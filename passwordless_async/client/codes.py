@@ -30,7 +30,7 @@ import attrs
 from passwordless_async import errors
 from passwordless_async._common import clock as _clock
 from passwordless_async._common.expiring import Expiring
-from passwordless_async._common.secret import Secret
+from passwordless_async._common.secret import conceal
 from passwordless_async._common.user_address import counted_as
 from passwordless_async.auth0.identity import AuthSession, Email, Phone, Recipient, user, user_of
 from passwordless_async.auth0.mfa.state import MfaRequired
@@ -406,7 +406,7 @@ class Codes:
 
     def _name(self, text: str) -> str:
         # A pseudonym hides the text from readers of the store. In this process's memory it is not worth its cost.
-        return Secret(text) if self._availability.is_local else self._availability.keys.pseudonym(text)
+        return conceal(text) if self._availability.is_local else self._availability.keys.pseudonym(text)
 
 
 def _retirement(claim: Claim, *, correct: bool) -> Callable[[CodeStore], Awaitable[None]]:

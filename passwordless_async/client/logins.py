@@ -67,9 +67,9 @@ class Logins:
     def __attrs_post_init__(self) -> None:
         self._flights = SingleFlight(orphaned=self._orphaned)
 
-    async def exchange(
+    def exchange(
         self, login: Login, *, forwarded_for: IpAddress | str | None = None, purpose: object = None
-    ) -> TokenSet:
+    ) -> Awaitable[TokenSet]:
         """Exchange a login's code, or join the exchange of it that is in progress.
 
         Args:
@@ -83,7 +83,7 @@ class Logins:
             WrongCode: The code is wrong, or was refused as wrong before.
             PasswordlessError: What the exchange raises.
         """
-        return await self._share(*self._exchange_of(login, self._profile.user_address(forwarded_for), None, purpose))
+        return self._share(*self._exchange_of(login, self._profile.user_address(forwarded_for), None, purpose))
 
     def _exchange_of(
         self, login: Login, address: IpAddress | None, policy: Policy | None, purpose: object = None
@@ -94,12 +94,13 @@ class Logins:
             partial(exchange, self._tenant, login, forwarded_for=address),
             is_proven=self._tenant.dpop != "off",
             policy=policy,
-            caller=(login.who, address and counted_as(address)),  # Auth0 counts the logins of a user by address
+            # Auth0 counts the logins of a user by address.
+            caller=login.who if address is None else (login.who, counted_as(address)),
             user=user_of(login.who),
         )
         return code, call
 
-    async def exchange_link(self, pending: PendingLink, callback_url: str) -> TokenSet:
+    def exchange_link(self, pending: PendingLink, callback_url: str) -> Awaitable[TokenSet]:
         """Exchange the code of a link's callback. Raises as :meth:`exchange`."""
         # A link has one code, however its callback URL is spelled.
         code = _Code(pending.who, Secret(pending.state), (pending, callback_url))
@@ -110,7 +111,7 @@ class Logins:
             caller=pending.who,
             user=pending.who,
         )
-        return await self._share(code, call)
+        return self._share(code, call)
 
     async def outcome(self, login: Login) -> Outcome:
         """Exchange one of many logins, as patiently as the profile's ``many``: an error is an :class:`Outcome`.

@@ -11,7 +11,6 @@ Invariants:
 from __future__ import annotations
 
 import asyncio
-from functools import partial
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
@@ -115,10 +114,8 @@ class _Journey:
     def patience(self) -> float:
         return max(self.policy.patience - self.waited, 0.0)
 
-    def sends(self, request: HttpRequest) -> None:
-        """Note that bytes of a request may be sent from now on. A shared fetch is not lost with one of its callers."""
-        if request.shareable:
-            return
+    def sends(self) -> None:
+        """Note that bytes of a request may be sent from now on."""
         self.was_sent_before = self.departure.was_sent
         self.departure.on_wire = self.departure.was_sent = True
 
@@ -166,7 +163,7 @@ class Dispatcher:
         self._is_closing = False
         self._fetches: SingleFlight[tuple[URL, float], HttpResponse] = SingleFlight()
 
-    async def run(self, call: Call[T], departure: Departure | None = None) -> T:
+    def run(self, call: Call[T], departure: Departure | None = None) -> Awaitable[T]:
         """Run a call's flow to its end, and a new one if a retry is safe and may help.
 
         Updates ``departure``, which says what would be lost if the call were ended. Raises what the flow raises, and
@@ -175,6 +172,10 @@ class Dispatcher:
         self._transport.require_own_loop()
         policy = call.policy or self._profile.single
         journey = _Journey(call, policy, departure or Departure())
+        return self._observed(call, journey) if self._events.is_wanted else self._try(call, journey)
+
+    async def _observed(self, call: Call[T], journey: _Journey) -> T:
+        """Do as :meth:`_try`, and emit how it ended."""
         try:
             result = await self._try(call, journey)
         except PasswordlessError as error:
@@ -187,11 +188,10 @@ class Dispatcher:
         return result
 
     def _emit_done(self, journey: _Journey, error: str | None, result: object = None) -> None:
-        if self._events.is_wanted:
-            if isinstance(result, TokenSet) and result.refresh_key is not None:
-                self._events.emit(UnboundTokens(journey.operation, result.audience))
-            seconds = _clock.monotonic() - journey.began
-            self._events.emit(Done(journey.operation, error, seconds, journey.transmissions))
+        if isinstance(result, TokenSet) and result.refresh_key is not None:
+            self._events.emit(UnboundTokens(journey.operation, result.audience))
+        seconds = _clock.monotonic() - journey.began
+        self._events.emit(Done(journey.operation, error, seconds, journey.transmissions))
 
     def require_open(self) -> None:
         """Raise ``ClientClosed`` if the client is being closed: before a call leaves a mark in a store, for example."""
@@ -256,18 +256,27 @@ class Dispatcher:
             journey.waited += _clock.monotonic() - began
         return journey.patience > 0 and not self._is_closing
 
-    async def _attempt(self, flow: Flow[T], journey: _Journey) -> T:
+    def _attempt(self, flow: Flow[T], journey: _Journey) -> Awaitable[T]:
+        """Refuse a call that cannot be sent now; otherwise, wait for what it must wait for, and drive its flow."""
         if journey.operation is not Operation.REVOKE:
             self.require_open()
         self._require_closed_circuit(journey)
         if self._callers.may_limit(journey.call.caller):
-            await self._wait_for_caller(journey)
+            return self._attempt_later(flow, journey)
+        return self._go(flow, journey)
+
+    async def _attempt_later(self, flow: Flow[T], journey: _Journey) -> T:
+        await self._wait_for_caller(journey)
+        return await self._go(flow, journey)
+
+    def _go(self, flow: Flow[T], journey: _Journey) -> Awaitable[T]:
+        """Pass the gate, as the call that fetches the first nonce or after it."""
         is_proven = journey.call.is_proven
         if is_proven and self._peers is not None:
             self._peers.poll()
         if not is_proven or self._first_nonce.over:
-            return await self._pass(flow, journey, None)
-        return await self._pass_in_turn(flow, journey)
+            return self._pass(flow, journey, None)
+        return self._pass_in_turn(flow, journey)
 
     async def _pass_in_turn(self, flow: Flow[T], journey: _Journey) -> T:
         """Do as :meth:`_pass`, once another call has fetched the first nonce, or as the call that fetches it."""
@@ -385,7 +394,8 @@ class Dispatcher:
             self.gate.charge()
         began = _clock.monotonic()
         try:
-            response = await self._transport.send(request, partial(journey.sends, request))
+            # A shared fetch is not lost with one of its callers.
+            response = await self._transport.send(request, None if request.shareable else journey.sends)
         except TransportError as error:
             failure = error.with_traceback(None)
             self._feedback.failed(journey.operation, journey.call.user, passage, failure)

@@ -22,10 +22,11 @@ import attrs
 from passwordless_async.errors import NotSent, OutcomeUnknown, PasswordlessError, UsageError
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Hashable, Iterable
+    from collections.abc import Awaitable, Callable, Coroutine, Hashable, Iterable
 
 K = TypeVar("K")
 T = TypeVar("T")
+R = TypeVar("R")
 
 _HANDOVER_SECONDS = 1.0  # to pass on an orphaned result, even if the owner closes without grace
 
@@ -40,9 +41,10 @@ class Departure:
 
 
 @attrs.define(eq=False, repr=False)
-class _Flight(Generic[T]):
+class _Flight(Generic[K, T]):
     """One call and its waiters."""
 
+    key: K
     detail: Any  # the starter's description
     queue: Hashable  # flights of the same queue run one after the other; None: it runs at once
     departure: Departure = attrs.field(factory=Departure)
@@ -50,8 +52,9 @@ class _Flight(Generic[T]):
     keeps_result: bool = False  # for callers that come later
     keeping: asyncio.TimerHandle | None = None  # ends that
     is_delivered: bool = False  # to a waiter, or to ``orphaned``
-    before: _Flight[T] | None = None  # in its queue
+    before: _Flight[K, T] | None = None  # in its queue
     callers: int = 0  # that have not returned from it: waiters, and those that were cancelled and leave
+    landings: list[asyncio.Future[None]] = attrs.field(factory=list)  # one for each waiter: it has landed
     has_landed: bool = False
     ending: asyncio.Future[None] | None = None  # has a result when the flight is over; made by the first closing
     task: asyncio.Task[T | PasswordlessError] = attrs.field(init=False)
@@ -82,6 +85,18 @@ class _Flight(Generic[T]):
     @property
     def is_over(self) -> bool:
         return self.has_landed and not self.callers
+
+    def landing(self) -> asyncio.Future[None]:
+        """Return what a waiter awaits. Not the task: a cancelled waiter would cancel it."""
+        landing = self.task.get_loop().create_future()
+        self.landings.append(landing)
+        return landing
+
+    def wake(self) -> None:
+        """Wake the waiters."""
+        for landing in self.landings:
+            if not landing.done():
+                landing.set_result(None)
 
     def join(self) -> None:
         self.waiters += 1
@@ -127,9 +142,9 @@ class SingleFlight(Generic[K, T]):
         self._keep = keep
         self._keeps = keeps
         self._orphaned = orphaned
-        self._flights: dict[K, _Flight[T]] = {}
-        self._cancelled: dict[_Flight[T], K] = {}  # those that all callers have left, until they have landed
-        self._last_in_queue: dict[Hashable, _Flight[T]] = {}
+        self._flights: dict[K, _Flight[K, T]] = {}  # that a caller joins: also those that landed, while they are kept
+        self._in_air: dict[asyncio.Task[Any], _Flight[K, T]] = {}  # also those that all callers have left
+        self._last_in_queue: dict[Hashable, _Flight[K, T]] = {}
         self._handovers: dict[asyncio.Task[None], K] = {}
 
     def detail(self, key: K) -> Any:  # noqa: ANN401 - the caller's own
@@ -137,7 +152,7 @@ class SingleFlight(Generic[K, T]):
         flight = self._flights.get(key)
         return None if flight is None or flight.has_failed else flight.detail
 
-    async def run(
+    def run(
         self,
         key: K,
         call: Callable[[Departure], Awaitable[T]],
@@ -146,7 +161,7 @@ class SingleFlight(Generic[K, T]):
         queue: Hashable = None,
         finish: bool = False,
         on_wire: bool = False,
-    ) -> T:
+    ) -> Coroutine[Any, Any, T]:
         """Start a call, or wait for the one under the same key. Raises what the call raises.
 
         Args:
@@ -157,10 +172,9 @@ class SingleFlight(Generic[K, T]):
             finish: Whether a cancelled caller waits, before it raises, for a call that is on the wire.
             on_wire: Whether it counts as on the wire before its first step.
         """
-        flight = self._join(key, _Flight(detail, queue, Departure(on_wire)), call)
-        return _raised(await self._wait(key, flight, finish=finish))
+        return self._wait(_Flight(key, detail, queue, Departure(on_wire)), call, self._receive, finish=finish)
 
-    async def hold(
+    def hold(
         self,
         key: K,
         call: Callable[[Departure], Awaitable[T]],
@@ -168,87 +182,99 @@ class SingleFlight(Generic[K, T]):
         detail: object = None,
         queue: Hashable = None,
         finish: bool = False,
-    ) -> Held[T]:
+    ) -> Coroutine[Any, Any, Held[T]]:
         """Do as :meth:`run`, for a caller that learns only later whether the result is received."""
-        flight = self._join(key, _Flight(detail, queue), call)
-        result = _raised(await self._wait(key, flight, finish=finish, holds=True))
-        return Held(result, partial(self._settle, key, flight))
+        return self._wait(_Flight(key, detail, queue), call, self._hold, finish=finish)
 
-    def _settle(self, key: K, flight: _Flight[T], *, is_received: bool) -> asyncio.Task[None] | None:
-        flight.is_delivered = flight.is_delivered or is_received
-        flight.leave()
-        return self._settle_orphan(key, flight)
-
-    def _join(self, key: K, new: _Flight[T], call: Callable[[Departure], Awaitable[T]]) -> _Flight[T]:
-        """Join the flight under a key; if there is none, start the new one."""
-        flight = self._flights.get(key)
-        _require_own_loop(flight or self._last_in_queue.get(new.queue))
-        if flight is None or flight.has_failed:
-            flight = self._start(key, new, call)
-        flight.join()
-        return flight
-
-    async def _wait(self, key: K, flight: _Flight[T], *, finish: bool, holds: bool = False) -> T | PasswordlessError:
-        """Wait for a flight and leave it, with its result or error; with ``holds``, leave it with an error only."""
+    async def _wait(
+        self,
+        new: _Flight[K, T],
+        call: Callable[[Departure], Awaitable[T]],
+        take: Callable[[_Flight[K, T]], R],
+        *,
+        finish: bool,
+    ) -> R:
+        """Join a flight, or start the new one; wait until it has landed, and take its result."""
+        flight = self._join(new, call)
         flight.callers += 1
         try:
-            await _landing(flight.task)
-            return self._receive(key, flight, holds=holds)
+            if not flight.task.done():
+                await flight.landing()
+            return take(flight)
         except asyncio.CancelledError:
-            await self._abandon(key, flight, finish=finish)
+            await self._abandon(flight, finish=finish)
             raise
         finally:
             flight.callers -= 1
             flight.note_progress()
 
-    def _receive(self, key: K, flight: _Flight[T], *, holds: bool) -> T | PasswordlessError:
-        try:
-            # A flight is cancelled by closing; its waiter was not cancelled.
-            result = _ended(flight) if flight.task.cancelled() else flight.task.result()
-        except Exception:
-            # An error from outside the library, for example of an application's hook: every waiter raises it.
-            self._leave(key, flight)
-            raise
-        if holds and not isinstance(result, PasswordlessError):
-            return result
-        flight.is_delivered = True
-        self._leave(key, flight)
-        return result
-
-    def _start(self, key: K, flight: _Flight[T], call: Callable[[Departure], Awaitable[T]]) -> _Flight[T]:
-        self._flights[key] = flight
-        if flight.queue is not None:
-            flight.before, self._last_in_queue[flight.queue] = self._last_in_queue.get(flight.queue), flight
-        flight.task = asyncio.create_task(self._fly(key, flight, call))
-        # Not in the task: if it is cancelled before its first step, none of its code runs.
-        flight.task.add_done_callback(partial(self._land, key, flight))
+    def _join(self, new: _Flight[K, T], call: Callable[[Departure], Awaitable[T]]) -> _Flight[K, T]:
+        """Join the flight under a key; if there is none, start the new one."""
+        flight = self._flights.get(new.key)
+        _require_own_loop(flight or self._last_in_queue.get(new.queue))
+        if flight is None or flight.has_failed:
+            flight = self._start(new, call)
+        flight.join()
         return flight
 
-    async def _fly(
-        self, key: K, flight: _Flight[T], call: Callable[[Departure], Awaitable[T]]
-    ) -> T | PasswordlessError:
+    def _receive(self, flight: _Flight[K, T]) -> T:
+        """Leave a landed flight with its result, or raise its error."""
+        flight.is_delivered = True
+        self._leave(flight)
+        # A flight is cancelled by closing; its waiter was not cancelled. An error from outside the library, for example
+        # of an application's hook, is raised by every waiter.
+        result = _ended(flight) if flight.task.cancelled() else flight.task.result()
+        if isinstance(result, PasswordlessError):
+            # A copy for each waiter: an exception that is raised twice collects both tracebacks.
+            raise copy.copy(result)
+        return result
+
+    def _hold(self, flight: _Flight[K, T]) -> Held[T]:
+        """Take the result of a landed flight and do not leave it yet; an error is received at once."""
+        result = flight.result
+        if result is None or isinstance(result, PasswordlessError):
+            result = self._receive(flight)
+        return Held(result, partial(self._settle, flight))
+
+    def _settle(self, flight: _Flight[K, T], *, is_received: bool) -> asyncio.Task[None] | None:
+        flight.is_delivered = flight.is_delivered or is_received
+        flight.leave()
+        return self._settle_orphan(flight)
+
+    def _start(self, flight: _Flight[K, T], call: Callable[[Departure], Awaitable[T]]) -> _Flight[K, T]:
+        self._flights[flight.key] = flight
+        if flight.queue is not None:
+            flight.before, self._last_in_queue[flight.queue] = self._last_in_queue.get(flight.queue), flight
+        flight.task = asyncio.create_task(self._fly(flight, call))
+        self._in_air[flight.task] = flight
+        # Not in the task: if it is cancelled before its first step, none of its code runs.
+        flight.task.add_done_callback(self._land)
+        return flight
+
+    async def _fly(self, flight: _Flight[K, T], call: Callable[[Departure], Awaitable[T]]) -> T | PasswordlessError:
         try:
             while flight.before is not None:
                 await asyncio.wait([flight.before.task])
                 # If that one was cancelled while it queued, the flight before it is still ahead of this one.
                 flight.before = flight.before.before
             result = await call(flight.departure)
-            flight.keeps_result = bool(self._keep) and self._keeps(key, result)
+            flight.keeps_result = bool(self._keep) and self._keeps(flight.key, result)
         except PasswordlessError as error:
             return error.with_traceback(None)
         else:
             return result
 
-    def _land(self, key: K, flight: _Flight[T], _task: asyncio.Task[Any]) -> None:
+    def _land(self, task: asyncio.Task[Any]) -> None:
+        flight = self._in_air.pop(task)
         flight.has_landed = True
-        self._cancelled.pop(flight, None)
+        flight.wake()
         self._clear_queue(flight)
         if flight.keeps_result:
-            flight.keeping = asyncio.get_running_loop().call_later(self._keep, self._drop, key, flight)
-        self._settle_orphan(key, flight)
+            flight.keeping = asyncio.get_running_loop().call_later(self._keep, self._drop, flight)
+        self._settle_orphan(flight)
         flight.note_progress()
 
-    def _clear_queue(self, landed: _Flight[T]) -> None:
+    def _clear_queue(self, landed: _Flight[K, T]) -> None:
         """Forget a queue in which no flight is left."""
         ahead = last = self._last_in_queue.get(landed.queue)
         while ahead is not None and ahead.task.done():
@@ -256,23 +282,23 @@ class SingleFlight(Generic[K, T]):
         if last is not None and ahead is None:
             del self._last_in_queue[landed.queue]
 
-    async def _abandon(self, key: K, flight: _Flight[T], *, finish: bool) -> None:
+    async def _abandon(self, flight: _Flight[K, T], *, finish: bool) -> None:
         """Let a cancelled caller go; with ``finish``, only when the flight has landed."""
         flight.leave()
+        flight.landings = [landing for landing in flight.landings if not landing.cancelled()]
         if flight.task.done():
             # It landed, and this waiter was cancelled before it could take the result.
-            self._settle_orphan(key, flight)
+            self._settle_orphan(flight)
         elif not flight.waiters and not flight.departure.on_wire:
-            self._drop(key, flight)
-            self._cancelled[flight] = key
+            self._drop(flight)
             flight.task.cancel()
         if finish:
             await asyncio.wait([flight.task])
 
-    def _settle_orphan(self, key: K, flight: _Flight[T]) -> asyncio.Task[None] | None:
+    def _settle_orphan(self, flight: _Flight[K, T]) -> asyncio.Task[None] | None:
         if flight.waiters:
             return None
-        self._release(key, flight)
+        self._release(flight)
         result = flight.result
         if result is None or flight.is_delivered or self._orphaned is None:
             return None
@@ -281,37 +307,37 @@ class SingleFlight(Generic[K, T]):
             return None
         flight.is_delivered = True
         handover: asyncio.Task[None] = asyncio.ensure_future(self._orphaned(flight.detail, result))
-        self._handovers[handover] = key
+        self._handovers[handover] = flight.key
         handover.add_done_callback(self._handed_over)
         return handover
 
-    def _leave(self, key: K, flight: _Flight[T]) -> None:
+    def _leave(self, flight: _Flight[K, T]) -> None:
         flight.leave()
-        self._release(key, flight)
+        self._release(flight)
 
-    def _release(self, key: K, flight: _Flight[T]) -> None:
+    def _release(self, flight: _Flight[K, T]) -> None:
         """Forget a landed flight once its last waiter has the result: until then, other callers may share it."""
         if not flight.waiters and not flight.keeps_result:
-            self._drop(key, flight)
+            self._drop(flight)
 
     def _handed_over(self, handover: asyncio.Task[None]) -> None:
         self._handovers.pop(handover, None)
         if not handover.cancelled():
             handover.exception()
 
-    def _drop(self, key: K, flight: _Flight[T]) -> None:
+    def _drop(self, flight: _Flight[K, T]) -> None:
         if flight.keeping is not None:
             flight.keeping.cancel()
         # Only this flight: there may be a newer one under the key.
-        if self._flights.get(key) is flight:
-            del self._flights[key]
+        if self._flights.get(flight.key) is flight:
+            del self._flights[flight.key]
 
     def forget_kept(self, unwanted: Callable[[K, T], bool]) -> None:
         """Drop the kept results that ``unwanted`` accepts, by key and result. Running flights are not affected."""
         for key, flight in list(self._flights.items()):
             result = flight.result
             if result is not None and not isinstance(result, PasswordlessError) and unwanted(key, result):
-                self._drop(key, flight)
+                self._drop(flight)
 
     async def aclose(self, *, grace: float = 0.0) -> tuple[K, ...]:
         """End what is not on the wire at once and the rest after ``grace`` seconds; forget what is kept.
@@ -329,17 +355,17 @@ class SingleFlight(Generic[K, T]):
             abandoned[key] = None
             handover.cancel()
             await asyncio.wait([handover])
-        for key, flight in list(self._flights.items()):
-            self._drop(key, flight)
+        for flight in list(self._flights.values()):
+            self._drop(flight)
         return tuple(abandoned)
 
     async def _end_flights(self, grace: float) -> list[K]:
         """End all flights; return the keys of those that were on the wire when the grace was over."""
-        flights = {flight: key for key, flight in self._flights.items()} | self._cancelled
+        flights = dict.fromkeys((*self._flights.values(), *self._in_air.values()))
         for flight in (flight for flight in flights if not flight.departure.on_wire):
             flight.task.cancel()
         await _wait_for([flight.task for flight in flights], grace)
-        late = [key for flight, key in flights.items() if flight.departure.on_wire and not flight.task.done()]
+        late = [flight.key for flight in flights if flight.departure.on_wire and not flight.task.done()]
         # Until its last caller has returned, a flight may yet have an orphan.
         await asyncio.gather(*(flight.end() for flight in flights))
         return late
@@ -351,33 +377,7 @@ async def _wait_for(tasks: Iterable[asyncio.Task[Any]], seconds: float) -> None:
         await asyncio.wait(waited, timeout=seconds)
 
 
-async def _landing(task: asyncio.Task[Any]) -> None:
-    """Wait until a task is done; a cancelled waiter does not cancel it. Costs half as much as ``asyncio.shield``."""
-    if task.done():
-        return
-    waiter: asyncio.Future[None] = task.get_loop().create_future()
-    wake = partial(_wake, waiter)
-    task.add_done_callback(wake)
-    try:
-        await waiter
-    except asyncio.CancelledError:
-        task.remove_done_callback(wake)
-        raise
-
-
-def _wake(waiter: asyncio.Future[None], _task: asyncio.Task[Any]) -> None:
-    if not waiter.done():
-        waiter.set_result(None)
-
-
-def _raised(result: T | PasswordlessError) -> T:
-    if isinstance(result, PasswordlessError):
-        # A copy for each waiter: an exception that is raised twice collects both tracebacks.
-        raise copy.copy(result)
-    return result
-
-
-def _require_own_loop(flight: _Flight[Any] | None) -> None:
+def _require_own_loop(flight: _Flight[Any, Any] | None) -> None:
     if flight is not None and flight.task.get_loop() is not asyncio.get_running_loop():
         raise UsageError("client", "is in use in another event loop: close it there, or make one for each loop")
 
@@ -388,7 +388,7 @@ def cancellations() -> int:
     return 0 if task is None else task.cancelling()
 
 
-def _ended(flight: _Flight[Any]) -> PasswordlessError:
+def _ended(flight: _Flight[Any, Any]) -> PasswordlessError:
     if flight.departure.on_wire:
         return OutcomeUnknown("the request was ended while it was on the wire: the client was closed")
     return NotSent("nothing was sent: the client was closed")

@@ -164,7 +164,7 @@ async def test_a_429_about_a_user_delays_no_other() -> None:
             await client.exchange(ADA, "000000")
         before = arrived(tenant, TOKEN)
         await client.exchange(BOB, tenant.outbox.code_for(BOB))
-        client._dispatcher._callers.refused(Operation.EXCHANGE, (ADA, None), 30.0, asyncio.get_running_loop().time())
+        client._dispatcher._callers.refused(Operation.EXCHANGE, ADA, 30.0, asyncio.get_running_loop().time())
         with pytest.raises(QuotaExceeded) as refused:
             await client.exchange(ADA, tenant.outbox.code_for(ADA))
         assert 29 < present(refused.value.retry_after) <= 31
