@@ -75,8 +75,8 @@ def slot_kept_by_a_cancelled_call(patch: MonkeyPatch) -> None:
 def sent_request_ended_with_its_caller(patch: MonkeyPatch) -> None:
     abandon = SingleFlight._abandon
 
-    async def ended(self: Any, key: Any, flight: Any, *, finish: bool) -> None:
-        await abandon(self, key, flight, finish=finish)
+    async def ended(self: Any, flight: Any, *, finish: bool) -> None:
+        await abandon(self, flight, finish=finish)
         if not flight.waiters:
             flight.task.cancel()
 
