@@ -66,10 +66,6 @@ _REPORTED_WAIT_SECONDS = 0.001  # a shorter wait is the event loop's own
 _CHALLENGE_STATUSES = frozenset({HTTPStatus.BAD_REQUEST, HTTPStatus.UNAUTHORIZED})
 
 
-class _CallerLimited(QuotaExceeded):
-    """The limit of a call's caller began while the call waited for its slot: it waits for that limit first."""
-
-
 @attrs.frozen(repr=False)
 class Call(Generic[T]):
     """One call of the client."""
@@ -104,6 +100,7 @@ class _Journey:
     paid: int = 0  # transmissions that the gate has counted
     was_sent_before: bool = False  # before the present transmission
     is_held: bool = False  # whether the last answer holds its caller, or all callers, back
+    was_overtaken: bool = False  # whether the limit of its caller began while it waited for a slot
     circuit: Breaker | None = None  # that was open
     operation: Operation = attrs.field(init=False)
 
@@ -203,9 +200,9 @@ class Dispatcher:
         while True:
             try:
                 return await self._attempt(with_endpoints(self._tenant, call.flow), journey)
-            except _CallerLimited:
-                continue
             except QuotaExceeded as error:
+                if journey.was_overtaken:
+                    continue
                 # If the server refused an earlier try, the caller gets that error.
                 failure = failure or error.with_traceback(None)
                 break
@@ -258,6 +255,7 @@ class Dispatcher:
 
     def _attempt(self, flow: Flow[T], journey: _Journey) -> Awaitable[T]:
         """Refuse a call that cannot be sent now; otherwise, wait for what it must wait for, and drive its flow."""
+        journey.was_overtaken = False
         if journey.operation is not Operation.REVOKE:
             self.require_open()
         self._require_closed_circuit(journey)
@@ -316,7 +314,8 @@ class Dispatcher:
         if self._callers.delay(journey.call.caller, asyncio.get_running_loop().time()) > 0:
             self.gate.refund()
             self.gate.leave(priority)
-            raise _CallerLimited("nothing was sent: meanwhile the service takes no more from this user or address")
+            journey.was_overtaken = True
+            raise QuotaExceeded("nothing was sent: meanwhile the service takes no more from this user or address")
         journey.tries += 1
         journey.paid = journey.transmissions + 1
         try:
