@@ -110,6 +110,8 @@ class PasswordlessError(Exception):
 def _restore(kind: type[E], args: tuple[Any, ...], facts: dict[str, Any]) -> E:
     error = kind.__new__(kind, *args)
     error.__dict__.update(facts)
+    if "__notes__" in facts:
+        error.__notes__ = [*facts["__notes__"]]  # a note that is added to the copy is not one of the original
     return error
 
 

@@ -6,7 +6,7 @@ import copy
 import inspect
 import pickle
 import re
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -68,6 +68,9 @@ from passwordless_async.errors import (
     VerificationRequired,
     WrongCode,
 )
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 STORE_ADVICE = "Try again; if it lasts, check the store, its address, its replicas and the permissions of its user."
 SEAL_ADVICE = "Check the key ring, and what else writes to the store. The user must log in again."
@@ -422,6 +425,17 @@ def test_carried_elsewhere(again: object, error: PasswordlessError) -> None:
     """An error crosses to another process, or is copied, with its type, message and facts."""
     other = again(error)  # type: ignore[operator]
     assert (type(error), error.args, vars(error)) == (type(other), other.args, vars(other))
+
+
+@pytest.mark.parametrize("again", [copy.copy, lambda error: error.with_facts(advice="Do this.")])
+def test_a_note_of_a_copy_is_its_own(again: Callable[[PasswordlessError], PasswordlessError]) -> None:
+    """A copy has the notes that were there; what is added to one later does not show on the other."""
+    error = NotSent("nothing was sent")
+    error.add_note("first")
+    other = again(error)
+    other.add_note("of the copy")
+    error.add_note("of the original")
+    assert (error.__notes__, other.__notes__) == (["first", "of the original"], ["first", "of the copy"])
 
 
 @pytest.mark.parametrize(

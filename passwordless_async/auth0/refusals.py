@@ -12,7 +12,7 @@ import html
 import json
 import re
 from http import HTTPStatus
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 from urllib.parse import quote, quote_plus
 
 from passwordless_async import errors
@@ -30,8 +30,12 @@ if TYPE_CHECKING:
     from passwordless_async._common.http import HttpRequest, HttpResponse
 
 _NO_TENANT = "Check domain: the server at that name does not answer as an Auth0 tenant."
+_NO_ANSWER = "Check domain, and any proxy in front of the tenant: the response is not one of an Auth0 tenant."
 _MAX_TEXT = 500  # characters of the server's words
 _MAX_DEPTH = 8  # levels of the server's mfa_requirements, which have three
+
+
+E = TypeVar("E", bound=PasswordlessError)
 
 
 class Limited(enum.Enum):
@@ -109,9 +113,7 @@ def refusal(
     """
     body = _said(response)
     if body is None:
-        return MalformedAnswer(
-            f"a refusal that {response.unreadable or 'is not a JSON object'}", status=response.status
-        )
+        return foreign(f"a refusal that {response.unreadable or 'is not a JSON object'}", response)
     error, description = error_code(body), _text(body, _TEXT_NAMES)
     meaning = _meaning(response.status, error, description)
     if error == "invalid_grant" and invalid_grant is not None:
@@ -121,7 +123,7 @@ def refusal(
     return _noted(Clocks.at(response, _clock.now()).told(refused) if _is_about_clocks(refused, request) else refused)
 
 
-def _noted(refused: OAuthError) -> OAuthError:
+def _noted(refused: E) -> E:
     """Return a refusal; if a setting seems to be the cause, its traceback has the advice (PEP 678)."""
     if isinstance(refused, _OF_SETTINGS) or refused.advice != type(refused).advice:
         refused.add_note(refused.advice)
@@ -210,10 +212,15 @@ def failure(request: HttpRequest, response: HttpResponse) -> PasswordlessError:
     if response.status >= HTTPStatus.BAD_REQUEST:
         return refusal(request, response)
     if response.status >= HTTPStatus.MULTIPLE_CHOICES:
-        return MalformedAnswer("a redirect, which is not followed", status=response.status)
+        return foreign("a redirect, which is not followed", response)
     if reports_error(response):
         return refusal(request, response)
-    return MalformedAnswer("neither a success nor a refusal", status=response.status)
+    return foreign("neither a success nor a refusal", response)
+
+
+def foreign(problem: str, response: HttpResponse) -> MalformedAnswer:
+    """Return the error of a response that no tenant gives, to raise; its traceback has the advice about that."""
+    return _noted(MalformedAnswer(problem, status=response.status).with_facts(advice=_NO_ANSWER))
 
 
 def reports_error(response: HttpResponse) -> bool:

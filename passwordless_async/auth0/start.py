@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING, Any, Literal, get_args
 from passwordless_async._common import arguments as _check
 from passwordless_async._common import clock as _clock
 from passwordless_async._common.secret import Secret, SecretDict
-from passwordless_async.auth0.refusals import failure, reports_error
+from passwordless_async.auth0.refusals import failure, foreign, reports_error
 from passwordless_async.auth0.requests import forwarded_for_header, json_request
 from passwordless_async.auth0.tokens import StartReceipt
-from passwordless_async.errors import MalformedAnswer, UsageError
+from passwordless_async.errors import UsageError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -67,7 +67,7 @@ def read_start(request: HttpRequest, response: HttpResponse, who: User, sent_at:
     if not response.is_success or reports_error(response):
         raise failure(request, response)
     if not response.is_empty and not isinstance(response.json_of_any_type(), SecretDict):
-        raise MalformedAnswer("the answer is no receipt", status=response.status)
+        raise foreign("the answer is no receipt", response)
     return StartReceipt(who, sent_at)
 
 

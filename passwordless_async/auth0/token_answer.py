@@ -10,7 +10,7 @@ import attrs
 
 from passwordless_async._common.http import HttpRequest, HttpResponse, read_segment_leniently
 from passwordless_async._common.secret import Secret, SecretDict, conceal, redacted
-from passwordless_async.auth0.refusals import error_code, refusal
+from passwordless_async.auth0.refusals import error_code, foreign, refusal
 from passwordless_async.errors import (
     MalformedAnswer,
     NotSenderConstrained,
@@ -107,7 +107,7 @@ def _failure(request: HttpRequest, response: HttpResponse, invalid_grant: type[O
         return OutcomeUnknown(f"the service failed ({status}) and may have spent the code", status=status)
     if status >= HTTPStatus.BAD_REQUEST:
         return refusal(request, response, invalid_grant=invalid_grant)
-    return MalformedAnswer("neither tokens nor a refusal", status=status)
+    return foreign("neither tokens nor a refusal", response)
 
 
 def _refuses_grant_type(response: HttpResponse) -> bool:

@@ -14,8 +14,8 @@ from http import HTTPStatus
 from typing import TYPE_CHECKING
 
 from passwordless_async import errors
+from passwordless_async._common.jitter import with_most_jitter
 from passwordless_async.auth0.mfa.state import MfaRequired
-from passwordless_async.client.traffic.pace import with_most_jitter
 from passwordless_async.gateway.replies import Problem
 
 if TYPE_CHECKING:

@@ -47,6 +47,8 @@ if TYPE_CHECKING:
 
 NOW = 1_700_000_000.0
 REQUEST = HttpRequest("POST", URL("https://tenant.example/oauth/token"), {})
+NO_TENANT = "Check domain: the server at that name does not answer as an Auth0 tenant."
+NO_ANSWER = "Check domain, and any proxy in front of the tenant: the response is not one of an Auth0 tenant."
 EXPIRED = "The verification code has expired. Please try to login again."
 
 
@@ -117,8 +119,7 @@ def test_a_server_that_is_no_tenant(
     answer: Callable[..., HttpResponse], status: int, body: dict[str, str], *, says_domain: bool
 ) -> None:
     """It knows no endpoint of a tenant's, and says nothing: the advice names the domain."""
-    advice = "Check domain: the server at that name does not answer as an Auth0 tenant."
-    assert refusal_of(REQUEST, answer(status, body)).advice == (advice if says_domain else OAuthError.advice)
+    assert refusal_of(REQUEST, answer(status, body)).advice == (NO_TENANT if says_domain else OAuthError.advice)
 
 
 @pytest.mark.parametrize(
@@ -151,6 +152,7 @@ def test_a_refusal_that_is_no_json(answer: Callable[..., HttpResponse], body: by
     """A proxy's page is no refusal of the service's; 429 is one without a body too."""
     read = refusal_of(REQUEST, answer(403, body))
     assert (type(read), str(read)) == (MalformedAnswer, "a refusal that is not a JSON object (status 403)")
+    assert [read.advice] == read.__notes__ == [NO_ANSWER]
     limited = refusal_of(REQUEST, answer(429, body, Retry_After="7"))
     assert (type(limited), limited.error, limited.retry_after) == (RateLimited, "too_many_requests", 7.0)
 

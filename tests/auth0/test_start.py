@@ -33,6 +33,7 @@ if TYPE_CHECKING:
 
 ADA, PHONE = Email("ada@example.com"), Phone("+4930901820")
 ADDRESS = ipaddress.ip_address("203.0.113.7")
+NO_ANSWER = "Check domain, and any proxy in front of the tenant: the response is not one of an Auth0 tenant."
 SENT_AT = 1_700_000_000.25
 
 
@@ -185,6 +186,8 @@ def test_a_success_that_is_no_receipt(
     with pytest.raises(kind) as refused:
         read_start(start_request(public, ADA), answer(status, body), ADA, SENT_AT)
     assert (type(refused.value), getattr(refused.value, "status", None)) == (kind, status)
+    notes = getattr(refused.value, "__notes__", [])
+    assert notes == ([NO_ANSWER] if kind is MalformedAnswer else [])
 
 
 def test_a_receipt_does_not_say_whether_there_is_an_account(
@@ -217,6 +220,7 @@ def test_a_redirect_is_not_followed(answer: Callable[..., HttpResponse], public:
     with pytest.raises(MalformedAnswer) as refused:
         read_start(start_request(public, ADA), answer(status, {}, Location="https://evil.example"), ADA, SENT_AT)
     assert str(refused.value) == f"a redirect, which is not followed (status {status})"
+    assert refused.value.__notes__ == [NO_ANSWER]
 
 
 def test_a_refusal_is_read_from_the_table(answer: Callable[..., HttpResponse], public: Application) -> None:

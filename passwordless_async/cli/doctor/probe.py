@@ -6,7 +6,6 @@ request got.
 
 from __future__ import annotations
 
-from http import HTTPStatus
 from typing import TYPE_CHECKING
 
 import attrs
@@ -97,15 +96,9 @@ class _Refusal:
         return Finding(name, status, str(error), advice(error) if self.where is None else self.where)
 
 
-def _is_client_refused(error: OAuthError) -> bool:
-    # Some endpoints answer a wrong secret with access_denied; a user who is not let in gets status 403.
-    refused = (error.status, error.error) == (HTTPStatus.UNAUTHORIZED, "access_denied")
-    return refused or isinstance(error, errors.InvalidClient)
-
-
 _OK, _FAILED, _UNSEEN = Status.OK, Status.FAILED, Status.NOT_CHECKED
 _REFUSALS = (  # the first row that matches counts
-    _Refusal(_is_client_refused, _FAILED, _UNSEEN, _UNSEEN, _WHERE_CLIENT),
+    _Refusal(lambda error: isinstance(error, errors.InvalidClient), _FAILED, _UNSEEN, _UNSEEN, _WHERE_CLIENT),
     _Refusal(lambda error: isinstance(error, errors.UnauthorizedClient), _OK, _FAILED, _UNSEEN, _WHERE_GRANT),
     _Refusal(
         lambda error: isinstance(error, errors.InvalidDPoPProof | errors.NonceChallengeRepeated),

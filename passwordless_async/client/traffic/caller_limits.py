@@ -13,7 +13,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from passwordless_async._common.bounded import Bounded
-from passwordless_async.client.traffic.pace import with_jitter
+from passwordless_async._common.jitter import with_jitter
 
 if TYPE_CHECKING:
     from collections.abc import Hashable

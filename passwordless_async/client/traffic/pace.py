@@ -14,8 +14,9 @@ longest delay counts:
 from __future__ import annotations
 
 import math
-import random
 from typing import TYPE_CHECKING
+
+from passwordless_async._common.jitter import with_jitter
 
 if TYPE_CHECKING:
     from passwordless_async.auth0.rate_limit import Allowance
@@ -27,25 +28,9 @@ _SHORT_WINDOW = 2.0  # seconds; the headers are in whole seconds, so for a short
 _FIRST_PAUSE = 1.0  # seconds after a 429 without Retry-After; doubled after each one that follows
 _MAX_DOUBLINGS = 6
 LONGEST_PAUSE = 60.0  # seconds that one 429 stops all requests; a longer one is about one caller
-_JITTER = 0.25  # of a pause, added at random: callers that were refused together must not retry together
-_MAX_JITTER = 1.0  # seconds
 _REPEATED_WITHIN = 10.0  # seconds between two 429s that show that the quota was set too high
 _QUIET = 10  # requests in a second; with fewer, and fewer than half of a known rate, a 429 does not teach a rate
 _FORGET_RATE_AFTER = 60.0  # seconds after the pause of the last 429
-
-
-def with_jitter(pause: float) -> float:
-    """Return a pause, and by chance a little more."""
-    return pause + random.uniform(0, _most_jitter(pause))  # noqa: S311 - no secret
-
-
-def with_most_jitter(pause: float) -> float:
-    """Return the longest that :func:`with_jitter` makes of a pause."""
-    return pause + _most_jitter(pause)
-
-
-def _most_jitter(pause: float) -> float:
-    return min(pause * _JITTER, _MAX_JITTER)
 
 
 class Pace:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from helpers.findings import application, of, statuses
+from passwordless_async.auth0.refusals import meant
 from passwordless_async.cli.doctor.examination import examine
 from passwordless_async.cli.doctor.findings import Status, failed
 from passwordless_async.cli.doctor.probe import judge_probe
@@ -35,10 +36,18 @@ def test_a_refusal_shows_how_far_the_request_got(error: OAuthError | None, clien
     assert found == {"client authentication": client, "grant": grant, "proof": proof}
 
 
-def test_a_wrong_secret_in_other_words() -> None:
-    """A 401 ``access_denied`` is about the application, not about a user."""
-    found = judge_probe(OAuthError(status=401, error="access_denied", error_description="Unauthorized"))
-    assert statuses(found)["client authentication"] == FAILED
+@pytest.mark.parametrize(
+    ("status", "description", "client"),
+    [
+        (401, "Unauthorized", FAILED),  # some tenants say this of an unknown client and of a wrong secret
+        (403, "Unauthorized", Status.WARNING.value),
+        (401, "Blocked by a rule.", Status.WARNING.value),
+        (401, "Service not found: https://api.example", OK),
+    ],
+)
+def test_a_wrong_secret_in_other_words(status: int, description: str, client: str) -> None:
+    """What ``access_denied`` means is decided where refusals are read: only this one is about the application."""
+    assert statuses(judge_probe(meant(status, "access_denied", description, ())))["client authentication"] == client
 
 
 def test_a_rate_limit_is_no_defect() -> None:
