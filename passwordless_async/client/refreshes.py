@@ -8,7 +8,7 @@ Invariants:
 - A refresh token with an unknown outcome is sent again only within the overlap that the service allows, counted from
   its first use. Otherwise the next caller gets ``OutcomeUnknown`` at once.
 - A refresh token that the service has refused, or has replaced, is not sent again: the next caller gets
-  ``InvalidRefreshToken`` at once.
+  ``InvalidRefreshToken`` at once. One that was replaced may be sent again within the same overlap.
 - Tokens of a stored session are refreshed by the session, so that it gets the new ones.
 - If the revocation of tokens was sent meanwhile, the new ones are not kept for later callers.
 """
@@ -89,7 +89,7 @@ class _Final:
     """A final answer to a refresh token."""
 
     refusal: errors.InvalidRefreshToken | None  # None: the token was replaced, which is nearly always so
-    sent_at: float = -math.inf  # a token that was replaced at this time may be sent again within the overlap
+    sent_at: float = -math.inf  # when a token that was replaced was first sent: it may be sent again within the overlap
 
 
 class Refreshes:
@@ -135,7 +135,6 @@ class Refreshes:
     async def refresh(self, tokens: TokenSet, *, scope: str | None = None) -> TokenSet:
         """Refresh tokens, by a stored session if one has them. Raises as ``client.refresh``."""
         own_key(self._tenant, tokens)
-        own_refresh_token(tokens)
         key, renew = key_of(tokens), self.renew_stored
         for identifier in self._stored.sessions(key):
             if renew is None:
@@ -156,10 +155,9 @@ class Refreshes:
 
         ``sent_before`` is how many seconds ago another process first sent the refresh token; None: none did.
         """
+        own_refresh_token(tokens)
         sent_at = None if sent_before is None else _clock.monotonic() - sent_before
         while True:
-            own_key(self._tenant, tokens)
-            own_refresh_token(tokens)
             key = key_of(tokens)
             shared: _Request | None = self._flights.detail(key)
             renewed = await self._share(key, _Request(tokens, scope, sent_at))
@@ -192,22 +190,23 @@ class Refreshes:
 
     def _require_unspent(self, key: RefreshKey, request: _Request) -> None:
         """Raise the error for a refresh token that must not be sent (again)."""
-        final = self._final.get(key)
-        if final is not None and _clock.monotonic() - final.sent_at >= self.overlap:
-            raise _replaced() if final.refusal is None else copy.copy(final.refusal)
         if not self._may_send_again(key, request):
+            final = self._final.get(key)
+            if final is not None:
+                raise _replaced() if final.refusal is None else copy.copy(final.refusal)
             raise errors.OutcomeUnknown("the refresh token was sent before and no answer came: it was not sent again")
 
     def _may_send_again(self, key: RefreshKey, request: _Request) -> bool:
-        sent_at = self._first_sent(key[0], request)
+        sent_at = self._first_sent(key, request)
         return sent_at is None or _clock.monotonic() - sent_at < self.overlap
 
-    def _first_sent(self, spent: bytes, request: _Request) -> float | None:
-        known = [at for at in (self._doubtful.get(spent), request.sent_at) if at is not None]
-        return min(known, default=None)
+    def _first_sent(self, key: RefreshKey, request: _Request) -> float | None:
+        final = self._final.get(key)
+        known = (self._doubtful.get(key[0]), request.sent_at, None if final is None else final.sent_at)
+        return min((at for at in known if at is not None), default=None)
 
     async def _spend(self, key: RefreshKey, request: _Request, departure: Departure) -> TokenSet:
-        spent, first = key[0], self._first_sent(key[0], request)
+        spent, first = key[0], self._first_sent(key, request)
         began = _clock.monotonic() if first is None else first
         try:
             renewed = await self._refresh(request, departure, self._policy_of(first))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from contextlib import asynccontextmanager
+from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
 import attrs
@@ -23,9 +24,11 @@ from passwordless_async import (
     OutcomeUnknown,
     PasswordlessClient,
     PasswordlessError,
+    Policy,
     TokenSet,
     UsageError,
 )
+from passwordless_async._common.secret import Secret
 from passwordless_async.client import refreshes
 from passwordless_async.client.refreshes import is_unspent, token_hash
 from passwordless_async.errors import ProtocolError
@@ -212,6 +215,28 @@ async def test_tokens_without_a_refresh_token_are_refused() -> None:
         assert token_hash(attrs.evolve(tokens, refresh_token=None)) == b""
 
 
+async def test_tokens_of_another_application_get_nothing_from_a_stored_session() -> None:
+    """Although a session has the same refresh token and key: nothing is sent."""
+    async with opened() as (tenant, client, tokens):
+        await client.sessions.open(tokens)
+        with pytest.raises(UsageError, match="must be this application's"):
+            await client.refresh(attrs.evolve(tokens, client_id="other"))
+        assert arrived(tenant, TOKEN) == 0
+
+
+async def test_a_session_that_has_ended_is_asked_once() -> None:
+    """Its tokens are refreshed without it from then on; a session without a refresh token is never asked."""
+    async with opened() as (_, client, tokens):
+        identifier = await client.sessions.open(tokens)
+        await client.sessions.open(attrs.evolve(tokens, refresh_token=None))
+        noted = client._refreshes._stored.sessions
+        assert len(noted(refreshes.key_of(tokens))) == 1
+        assert noted(refreshes.key_of(attrs.evolve(tokens, refresh_token=None))) == ()
+        await client.sessions.close(identifier, revoke=False)
+        assert (await client.refresh(tokens)).refresh_token != tokens.refresh_token
+        assert noted(refreshes.key_of(tokens)) == ()
+
+
 async def test_what_is_remembered_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
     """Of the tokens whose outcome is unknown the one least recently used is forgotten first."""
     monkeypatch.setattr(refreshes, "_REMEMBERED", 2)
@@ -234,6 +259,7 @@ async def test_what_is_remembered_is_bounded(monkeypatch: pytest.MonkeyPatch) ->
 LOST = [Fault.DROP_BEFORE_READ, Fault.DROP_AFTER_PROCESSING, Fault.SERVICE_UNAVAILABLE, Fault.GARBAGE_JSON]
 LEEWAY = TenantSettings(refresh_leeway=3600.0)
 STAYING = TenantSettings(refresh_rotation=False)
+MANY = Policy(tries=6, patience=60.0, backoff=0.0, backoff_at_most=0.0, outlasts_outages=True)
 
 
 @pytest.mark.parametrize("tries", [1, 3])
@@ -287,6 +313,176 @@ async def test_a_second_try_that_is_not_sent_leaves_the_outcome_unknown(clock: A
             await client.refresh(tokens)
 
 
+def unanswered(clock: Any, seconds: float, policies: list[Policy | None]) -> Callable[..., Awaitable[TokenSet]]:
+    """Make a request that is sent, and has no answer after so many seconds; the policies of all are noted."""
+
+    async def request(_request: object, departure: Any, policy: Policy | None) -> TokenSet:
+        policies.append(policy)
+        departure.on_wire = True
+        clock.time += seconds
+        raise OutcomeUnknown("no answer came")
+
+    return request
+
+
+async def test_a_refresh_token_is_tried_for_as_long_as_the_overlap_lasts(
+    clock: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """From the first use on: each further request is tried once, and waits no longer than what is left."""
+    policies = list[Policy | None]()
+    async with opened(options={"refresh_token_leeway": 30.0}, single=MANY) as (_, client, tokens):
+        monkeypatch.setattr(client._refreshes, "_refresh", unanswered(clock, 9.9, policies))
+        with pytest.raises(OutcomeUnknown, match="no answer came"):
+            await client.refresh(tokens)
+        left = [None if policy is None else round(policy.patience, 3) for policy in policies]
+        assert left == [None, 20.1, 10.2, 0.3]
+        single = {(policy.tries, policy.outlasts_outages) for policy in policies if policy is not None}
+        assert single == {(1, False)}
+
+
+async def test_a_refresh_token_that_stays_is_tried_as_often_as_the_profile_says(
+    clock: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each request has the whole policy, however long ago the first one was."""
+    policies = list[Policy | None]()
+    options = {"refresh_token_rotation": False}
+    async with opened(STAYING, options=options, single=MANY) as (_, client, tokens):
+        monkeypatch.setattr(client._refreshes, "_refresh", unanswered(clock, 1e6, policies))
+        with pytest.raises(OutcomeUnknown, match="no answer came"):
+            await client.refresh(tokens)
+        assert policies == [None] * MANY.tries
+
+
+@asynccontextmanager
+async def answering(answer: Callable[[str | None], TokenSet]) -> AsyncIterator[tuple[PasswordlessClient, TokenSet]]:
+    """Open a client whose requests are answered at once, by their scope; a try waits for longer each time."""
+    profile = attrs.evolve(TESTING, single=attrs.evolve(MANY, tries=4, backoff=2.0, backoff_at_most=100.0))
+
+    async def request(request: Any, _departure: object, _policy: object) -> TokenSet:
+        await asyncio.sleep(0)
+        return answer(request.scope)
+
+    async with PasswordlessClient(
+        "acme.eu.auth0.com", "client", profile=profile, refresh_token_rotation=False
+    ) as client:
+        client._refreshes._refresh = request  # type: ignore[method-assign]
+        yield client, TokenSet(Secret("a"), "DPoP", None, "", Secret("r"), None, None, DPoPKey.generate())
+
+
+def test_a_refresh_token_waits_longer_before_each_try(in_virtual_time: Callable[[Any], Any]) -> None:
+    """By the profile's backoff, once, twice and so on."""
+
+    async def tried() -> list[float]:
+        loop, at = asyncio.get_running_loop(), list[float]()
+
+        def answer(_scope: str | None) -> TokenSet:
+            at.append(loop.time())
+            raise OutcomeUnknown("no answer came")
+
+        async with answering(answer) as (client, tokens):
+            with pytest.raises(OutcomeUnknown):
+                await client.refresh(tokens)
+        return [later - earlier for earlier, later in pairwise(at)]
+
+    assert in_virtual_time(tried()) == [2.0, 4.0, 6.0]
+
+
+def test_a_refusal_is_not_waited_for(in_virtual_time: Callable[[Any], Any]) -> None:
+    """It comes at once, although the profile has further tries."""
+
+    async def refused() -> float:
+        loop = asyncio.get_running_loop()
+
+        def answer(_scope: str | None) -> TokenSet:
+            raise InvalidRefreshToken(status=403, error="invalid_grant")
+
+        async with answering(answer) as (client, tokens):
+            began = loop.time()
+            with pytest.raises(InvalidRefreshToken):
+                await client.refresh(tokens)
+            return loop.time() - began
+
+    assert in_virtual_time(refused()) == 0.0
+
+
+def test_a_caller_with_another_scope_waits_for_two_answers_alone(in_virtual_time: Callable[[Any], Any]) -> None:
+    """For the one under way, and for its own."""
+
+    async def both() -> tuple[list[str], float]:
+        loop = asyncio.get_running_loop()
+        async with answering(lambda scope: attrs.evolve(tokens, scope=scope or SCOPE)) as (client, tokens):
+            began = loop.time()
+            renewed = await asyncio.gather(client.refresh(tokens), client.refresh(tokens, scope=NARROW))
+            return [each.scope for each in renewed], loop.time() - began
+
+    assert in_virtual_time(both()) == ([SCOPE, NARROW], 0.0)
+
+
+async def test_a_caller_cancelled_between_two_tries_loses_no_tokens() -> None:
+    """The service may have answered the first: the second gets new tokens, which are an orphan."""
+    orphans = list[Orphan]()
+    single = attrs.evolve(TESTING.single, tries=2, backoff=0.05)
+    options = {"refresh_token_leeway": 3600.0}
+    async with opened(LEEWAY, options=options, on_orphan=orphans.append, single=single) as (tenant, client, tokens):
+        tenant.faults.add(Fault.DROP_AFTER_PROCESSING, path=TOKEN, times=1)
+        refreshing = asyncio.create_task(client.refresh(tokens))
+        await until(lambda: client._refreshes.is_doubtful(tokens))
+        await cancelled(refreshing)
+        await until(lambda: orphans)
+        assert [(orphan.spent, orphan.error) for orphan in orphans] == [(tokens, None)]
+        assert not client._refreshes.is_doubtful(tokens)
+        assert arrived(tenant, TOKEN) == 2
+
+
+async def test_a_refresh_without_callers_is_not_tried_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What was sent is waited for; whether the token is sent once more is for the next caller to ask."""
+    answered, requests = asyncio.Event(), list[object]()
+
+    async def request(request: object, departure: Any, _policy: object) -> TokenSet:
+        requests.append(request)
+        departure.on_wire = True
+        await answered.wait()
+        raise OutcomeUnknown("no answer came")
+
+    async with opened(options={"refresh_token_leeway": 3600.0}, single=MANY) as (_, client, tokens):
+        monkeypatch.setattr(client._refreshes, "_refresh", request)
+        refreshing = asyncio.create_task(client.refresh(tokens))
+        await until(lambda: requests)
+        await cancelled(refreshing)
+        answered.set()
+        await until(lambda: not client._refreshes._flights._flights)
+        assert len(requests) == 1
+
+
+async def test_the_overlap_counts_from_the_first_use_by_another_process(clock: Any) -> None:
+    """As the store tells it: after the overlap nothing is sent."""
+    async with opened(LEEWAY, options={"refresh_token_leeway": 30.0}) as (tenant, client, tokens):
+        with pytest.raises(OutcomeUnknown, match="was not sent again"):
+            await client._refreshes.refresh_directly(tokens, sent_before=30.0)
+        assert arrived(tenant, TOKEN) == 0
+        await client._refreshes.refresh_directly(tokens, sent_before=29.9)
+        clock.time += 0.1
+        client._refreshes._flights._keep = 0.0
+        client._refreshes._flights.forget_kept(lambda *_: True)
+        with pytest.raises(InvalidRefreshToken, match="replaced"):
+            await client.refresh(tokens)
+        assert arrived(tenant, TOKEN) == 1
+
+
+async def test_the_overlap_of_a_replaced_refresh_token_counts_from_its_first_use(clock: Any) -> None:
+    """Used again within it, it is not used after it: the service would treat that as theft and end the login."""
+    options = {"refresh_token_leeway": 30.0}
+    async with opened(LEEWAY, options=options) as (tenant, client, tokens):
+        client._refreshes._flights._keep = 0.0
+        for seconds in (0.0, 20.0, 9.9):
+            clock.time += seconds
+            assert (await client.refresh(tokens)).refresh_token != tokens.refresh_token
+        clock.time += 0.1
+        with pytest.raises(InvalidRefreshToken, match="spent before, and replaced"):
+            await client.refresh(tokens)
+        assert arrived(tenant, TOKEN) == 3
+
+
 async def test_a_final_answer_is_remembered() -> None:
     """A refresh token that the service has refused, or has replaced, is not sent again, with the same key."""
     async with opened() as (tenant, client, tokens):
@@ -294,9 +490,11 @@ async def test_a_final_answer_is_remembered() -> None:
         renewed = await client.refresh(tokens)
         async with PasswordlessClient(tenant.url, tenant.public_client_id, profile=TESTING) as elsewhere:
             await elsewhere.revoke(renewed)
-        for stale in (tokens, renewed, renewed, tokens):
-            with pytest.raises(InvalidRefreshToken):
+        replaced, refused = "spent before, and replaced", "invalid_grant"
+        for stale, answer in ((tokens, replaced), (renewed, refused), (renewed, refused), (tokens, replaced)):
+            with pytest.raises(InvalidRefreshToken, match=answer) as caught:
                 await client.refresh(stale)
+            assert (caught.value.status, "replaced" in str(caught.value)) == (403, answer == replaced)
         assert arrived(tenant, TOKEN) == 2
 
 
