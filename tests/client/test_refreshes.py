@@ -362,11 +362,11 @@ async def answering(answer: Callable[[str | None], TokenSet]) -> AsyncIterator[t
         await asyncio.sleep(0)
         return answer(request.scope)
 
-    async with PasswordlessClient(
-        "acme.eu.auth0.com", "client", profile=profile, refresh_token_rotation=False
-    ) as client:
-        client._refreshes._refresh = request  # type: ignore[method-assign]
-        yield client, TokenSet(Secret("a"), "DPoP", None, "", Secret("r"), None, None, DPoPKey.generate())
+    client = PasswordlessClient("acme.eu.auth0.com", "client", profile=profile, refresh_token_rotation=False)
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(client._refreshes, "_refresh", request)
+        async with client:
+            yield client, TokenSet(Secret("a"), "DPoP", None, "", Secret("r"), None, None, DPoPKey.generate())
 
 
 def test_a_refresh_token_waits_longer_before_each_try(in_virtual_time: Callable[[Any], Any]) -> None:
