@@ -8,10 +8,8 @@ from passwordless_async.client.sessions.values import hashed
 from passwordless_async.errors import PasswordlessError, StoreUnavailable
 from passwordless_async.gateway.audit import AuditKind
 from passwordless_async.gateway.hooks import run
-from passwordless_async.gateway.problems import problem_of
 from passwordless_async.gateway.replies import Page, Reply
 from passwordless_async.gateway.steps.home import session_of
-from passwordless_async.gateway.steps.pages import fault
 
 if TYPE_CHECKING:
     from passwordless_async._common.secret import Secret
@@ -35,14 +33,14 @@ async def may_end(visit: Visit) -> StoredSession | None:
 
 
 async def log_out(visit: Visit) -> Reply:
-    """End the browser's session and revoke its refresh token."""
+    """End the browser's session and revoke its refresh token.
+
+    Raises:
+        StoreUnavailable: The session may still exist, so the page must not say that the user is logged out.
+    """
     if visit.session is not None:
-        try:
-            session = await may_end(visit)
-            await end(visit, visit.session, user=None if session is None else session.user, reason="logout")
-        except StoreUnavailable as error:
-            # The session may still exist, so the page must not say that the user is logged out.
-            return fault(*problem_of(error), retry_to="/")
+        session = await may_end(visit)
+        await end(visit, visit.session, user=None if session is None else session.user, reason="logout")
     return Reply(page=Page.LOGGED_OUT, session=None, login=None, location="/logged-out")
 
 
