@@ -81,4 +81,4 @@ async def test_a_pending_login_ends_too() -> None:
         await browser.start(BOB)
         assert browser.cookie("login") is not None
         await browser.post("/logout")
-        assert browser.cookie("login") is None
+        assert (browser.cookie("login"), browser.cookie("session")) == (None, None)

@@ -26,6 +26,15 @@ def test_factors_that_do_not_exist() -> None:
     assert tenant.mfa.otp_for(ADA).isdecimal()
 
 
+def test_what_is_said_of_a_user_adds_up() -> None:
+    """A later call takes nothing back."""
+    users = LocalTenant().users
+    users.add(ADA, database=True, blocked=True)
+    users.add(ADA, mfa=["otp"])
+    account = users.account(User.of(ADA))
+    assert (account.database, account.blocked, [factor.kind for factor in account.factors]) == (True, True, ["otp"])
+
+
 def test_a_user_that_is_a_str() -> None:
     """It is refused by name, wherever a test names a user."""
     tenant, ada = LocalTenant(), cast("Email", "ada@example.com")
