@@ -5,7 +5,8 @@ Invariants:
 - Nothing is signed before it may be sent: a call enters the gate first, and then its flow makes the proof.
 - Only ``retries.py`` decides what may be sent again, and when.
 - A call waits no longer than its policy's patience. A call that cannot be sent in time is refused at once.
-- ``Departure.on_wire`` is true exactly while a request is on the wire and ending the call would lose its response.
+- ``Departure.on_wire`` is true from the first byte of a request until the try ends: ending the call would lose what the
+  response brings. A later request of the try that is not sent, or is challenged, changes neither it nor ``was_sent``.
 """
 
 from __future__ import annotations
@@ -98,7 +99,7 @@ class _Journey:
     waited: float = 0.0  # seconds
     transmissions: int = 0
     paid: int = 0  # transmissions that the gate has counted
-    was_sent_before: bool = False  # before the present transmission
+    before: tuple[bool, bool] = (False, False)  # on_wire and was_sent of the departure, before this transmission
     is_held: bool = False  # whether the last answer holds its caller, or all callers, back
     was_overtaken: bool = False  # whether the limit of its caller began while it waited for a slot
     circuit: Breaker | None = None  # that was open
@@ -111,15 +112,19 @@ class _Journey:
     def patience(self) -> float:
         return max(self.policy.patience - self.waited, 0.0)
 
+    def begins(self, request: HttpRequest) -> None:
+        """Note that a transmission begins: it may end without a connection, and other requests may have been sent."""
+        if not request.shareable:
+            self.before = self.departure.on_wire, self.departure.was_sent
+
     def sends(self) -> None:
         """Note that bytes of a request may be sent from now on."""
-        self.was_sent_before = self.departure.was_sent
         self.departure.on_wire = self.departure.was_sent = True
 
     def was_refused(self, request: HttpRequest) -> None:
         """Undo ``sends``: nothing was sent, or the server challenged, before it looked at what was sent."""
         if not request.shareable:
-            self.departure.on_wire, self.departure.was_sent = False, self.was_sent_before
+            self.departure.on_wire, self.departure.was_sent = self.before
 
     def failed(self, request: HttpRequest, error: PasswordlessError) -> None:
         """Note that a transmission failed."""
@@ -387,6 +392,7 @@ class Dispatcher:
 
     async def _transmit(self, request: HttpRequest, journey: _Journey) -> HttpResponse:
         passage = None if request.shareable else self._check_circuit(request, journey)
+        journey.begins(request)
         journey.transmissions += 1
         if journey.transmissions > journey.paid:
             journey.paid = journey.transmissions

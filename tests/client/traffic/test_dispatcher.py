@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import ipaddress
+import socket
 from typing import TYPE_CHECKING, Any
 
 import attrs
 import pytest
+from yarl import URL
 
 from helpers.clients import PATIENT, START, TOKEN, arrived, cancelled, kept_waiting, opened, until
 from helpers.values import present
@@ -30,6 +32,7 @@ from passwordless_async import (
     UsageError,
 )
 from passwordless_async._common import clock as _clock
+from passwordless_async._common.http import HttpRequest
 from passwordless_async.client.events import (
     Challenged,
     Done,
@@ -45,12 +48,14 @@ from passwordless_async.client.events import (
 from passwordless_async.client.traffic.circuit import Circuits
 from passwordless_async.client.traffic.concurrency import FixedLimit
 from passwordless_async.client.traffic.dispatcher import Call
+from passwordless_async.client.traffic.single_flight import Departure
+from passwordless_async.dpop.challenge import demands_nonce
 from passwordless_async.testing import PLAIN_API, Fault, LocalTenant
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
-    from passwordless_async._common.http import HttpRequest, HttpResponse
+    from passwordless_async._common.http import HttpResponse
     from passwordless_async.auth0.tenant import Flow
 
 
@@ -485,6 +490,44 @@ def test_a_call_makes_its_flow_anew_for_each_try() -> None:
 def test_a_call_prints_its_operation_alone(operation: Operation) -> None:
     """What its flow holds is secret."""
     assert repr(Call(operation, Flows("4711"), policy=INTERACTIVE.many)) == f"<Call {operation}>"
+
+
+def sent(tenant: LocalTenant, path: str) -> HttpRequest:
+    return HttpRequest("GET", URL(tenant.url + path), {})
+
+
+async def test_a_later_request_that_is_not_sent_leaves_the_first_one_sent() -> None:
+    """The response to a code has arrived, and the revocation of its tokens finds no connection: the code is spent."""
+    with socket.create_server(("127.0.0.1", 0)) as unused:
+        port = unused.getsockname()[1]
+    departure = Departure()
+
+    def flow() -> Flow[tuple[bool, bool]]:
+        yield sent(tenant, "/userinfo")
+        with pytest.raises(NotSent):
+            yield HttpRequest("GET", URL(f"http://127.0.0.1:{port}/"), {})
+        return departure.on_wire, departure.was_sent
+
+    async with opened() as (tenant, client):
+        assert await client._dispatcher.run(Call(Operation.EXCHANGE, flow), departure) == (True, True)
+
+
+async def test_a_later_request_that_is_challenged_leaves_the_first_one_sent() -> None:
+    """The server has not looked at the second one. It has looked at the first."""
+    departure = Departure()
+
+    def flow() -> Flow[list[tuple[bool, bool]]]:
+        told = []
+        for path in (TOKEN, "/userinfo", TOKEN):
+            response = yield sent(tenant, path)
+            told.append((departure.on_wire, departure.was_sent))
+            assert demands_nonce(response, fresh=False) == (path == TOKEN)
+        return told
+
+    async with opened() as (tenant, client):
+        tenant.faults.add(Fault.CHALLENGE_FOREVER, path=TOKEN)
+        told = await client._dispatcher.run(Call(Operation.EXCHANGE, flow), departure)
+        assert told == [(False, False), (True, True), (True, True)]
 
 
 def test_a_call_does_not_change() -> None:
