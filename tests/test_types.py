@@ -101,14 +101,6 @@ def test_examples_pass_mypy_strict(examples: Path) -> None:
     assert printed == f"Success: no issues found in {len(files)} source files\n"
 
 
-@pytest.mark.slow
-def test_typing_tests_pass_pyright_strict(pyright: str) -> None:
-    """``tests/typed`` is for mypy and pyright alike."""
-    report = json.loads(run(pyright, "--outputjson"))
-    assert [found["message"] for found in report["generalDiagnostics"]] == []
-    assert report["summary"]["filesAnalyzed"] >= 2
-
-
 # Classes that a client makes: their constructors are its own business.
 MADE_BY_A_CLIENT = {"ASGIGateway", "MfaClient", "Sessions", "UserSession"}  # and by a gateway
 
