@@ -17,6 +17,7 @@ from passwordless_async import (
     ClientClosed,
     CodeSpent,
     Email,
+    MfaRequired,
     NonceCache,
     NotSent,
     Orphan,
@@ -119,6 +120,37 @@ async def test_closing_reports_abandoned_starts() -> None:
         assert (await client.aclose()).others == 1
         with pytest.raises(OutcomeUnknown, match="the client was closed"):
             await starting
+        answer.set()
+
+
+async def test_closing_counts_what_it_abandons() -> None:
+    """Each kind of call by itself, and starts among the others; what ends within the grace is not counted."""
+    async with opened(grace=0.0) as (tenant, client):
+        tenant.users.add(BOB, mfa=["otp"])
+        await asyncio.gather(client.start(ADA), client.start(BOB))
+        tokens = await client.exchange(ADA, tenant.outbox.code_for(ADA), scope=SCOPE)
+        with pytest.raises(MfaRequired) as required:
+            await client.exchange(BOB, tenant.outbox.code_for(BOB), scope=SCOPE)
+        state = required.value.state
+        assert state is not None
+        await client.start(ADA)
+        tenant.requests.clear()
+        answer = asyncio.Event()
+        tenant.faults.add(Fault.SLOW, path=TOKEN, until=answer)
+        tenant.faults.add(Fault.SLOW, path=START, until=answer)
+        calls = [
+            client.exchange(ADA, tenant.outbox.code_for(ADA)),
+            client.refresh(tokens),
+            client.mfa.verify_otp(state, tenant.mfa.otp_for(BOB)),
+            *(client.start(Email(f"user{number}@example.com")) for number in range(4)),
+        ]
+        left = [asyncio.create_task(call) for call in calls]
+        await until(lambda: arrived(tenant, TOKEN) == 3)
+        await until(lambda: arrived(tenant, START) == 4)
+        report = await client.aclose()
+        assert (report.exchanges, report.refreshes, report.factors, report.others) == ((ADA,), 1, 1, 4)
+        results = await asyncio.gather(*left, return_exceptions=True)
+        assert [type(result) for result in results] == [OutcomeUnknown] * 7
         answer.set()
 
 

@@ -454,8 +454,7 @@ class Dispatcher:
         self._is_closing = True
 
     async def drain(self, grace: float) -> int:
-        """Refuse new calls but revocations, end those that wait, and return how many outlast ``grace`` seconds."""
-        self.refuse_calls()
+        """After :meth:`refuse_calls`, end the calls that wait, and return how many outlast ``grace`` seconds."""
         self._circuits.give_up()
         for sleeper in self._sleepers:
             if not sleeper.done():
