@@ -6,6 +6,7 @@ Each figure is taken in a process of its own: what another kind of key has left 
 from __future__ import annotations
 
 import gc
+import importlib.util
 import json
 import os
 import secrets
@@ -31,7 +32,7 @@ HOW = (
     "that the garbage collector tracks, and bytes that Python allocates; frames: those of Python that a login, or a "
     "post, enters and resumes from its start to its end, 64 in flight"
 )
-PACKAGES = ("passwordless-async", "aiohttp", "cryptography")
+PACKAGES = ("passwordless-async", "aiohttp", "cryptography", "uvloop")
 ROUNDS, MIN_ROUNDS, CALLS, COUNTED = 5, 1, 100_000, "keys"
 
 _WARM_UP = 100  # keys that are made before the measurement
@@ -63,12 +64,14 @@ KINDS: dict[str, tuple[Callable[[], DPoPKey], int]] = {
 }
 
 
-# With TLS most of it is asyncio's own: a buffer of 256 KB for each connection.
+# With TLS most of it is asyncio's own: a buffer of 256 KB for each connection. uvloop's has memory only once it is used.
 IN_FLIGHT, IN_FLIGHT_TLS, GONE_BY = "login in flight", "login in flight, TLS", "logins gone by, all of them"
+IN_FLIGHT_UVLOOP = "login in flight, TLS, uvloop"
 COUNTED_LOGIN, COUNTED_POST = "login in flight, counted", "bare post in flight, counted"
 LOGINS: dict[str, Callable[[int], dict[str, float]]] = {
     IN_FLIGHT: lambda keys: in_flight(max(1, keys // 25), _resident_figure),
     IN_FLIGHT_TLS: lambda keys: in_flight(max(1, keys // 25), _resident_figure, tls=True),
+    IN_FLIGHT_UVLOOP: lambda keys: in_flight(max(1, keys // 25), _resident_figure, tls=True, on_uvloop=True),
     GONE_BY: lambda keys: {"resident": gone_by(keys * 10, _resident)},
     COUNTED_LOGIN: lambda keys: _counted(keys, is_bare=False),
     COUNTED_POST: lambda keys: _counted(keys, is_bare=True),
@@ -79,7 +82,8 @@ COUNTED_BARS = {"objects": (1.8, 1.5), "bytes": (1.7, 1.4), "frames": (1.5, 1.3)
 def run(rounds: int, calls: int) -> Report:
     """Measure each kind of key in as many processes as there are rounds, and logins as well."""
     rows = []
-    for kind in (*KINDS, *LOGINS):
+    absent = [] if importlib.util.find_spec("uvloop") else [IN_FLIGHT_UVLOOP]
+    for kind in (kind for kind in (*KINDS, *LOGINS) if kind not in absent):
         # Minutes, of which the most counts anyway: once is enough.
         times = 1 if kind == GONE_BY else rounds
         grown = [_in_a_new_process(kind, calls) for _ in range(times)]
@@ -100,7 +104,11 @@ def run(rounds: int, calls: int) -> Report:
             for name, (must, goal) in COUNTED_BARS.items()
         ),
     ]
-    return Report("memory", SUMMARY, HOW, "bytes", PACKAGES, rows, bars)
+    if not absent:
+        bars.append(
+            Bar(f"bytes of a {IN_FLIGHT_UVLOOP}", figures[f"{IN_FLIGHT_UVLOOP}, resident"], must=204_800, goal=122_880)
+        )
+    return Report("memory", SUMMARY, HOW, "bytes", PACKAGES, rows, bars, absent)
 
 
 def _in_a_new_process(kind: str, keys: int) -> dict[str, float]:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import gc
+import importlib
 import itertools
 import sys
 from contextlib import aclosing
@@ -43,13 +44,19 @@ _CANNED = HttpResponse(
 
 
 def in_flight(
-    logins: int, figures: Callable[[], Mapping[str, float]], *, tls: bool = False, is_bare: bool = False
+    logins: int,
+    figures: Callable[[], Mapping[str, float]],
+    *,
+    tls: bool = False,
+    is_bare: bool = False,
+    on_uvloop: bool = False,
 ) -> dict[str, float]:
     """Return by how much figures of this process grow for each of so many exchanges that wait for their answers."""
     allow_connections(_FILES)
-    with Server(tls=tls) as server:
+    loop = importlib.import_module("uvloop").new_event_loop if on_uvloop else None
+    with Server(tls=tls) as server, asyncio.Runner(loop_factory=loop) as runner:
         opened = bare(server) if is_bare else ours(server, in_flight=logins + _WARM_UP)
-        return asyncio.run(_in_flight(server, opened, logins, figures))
+        return runner.run(_in_flight(server, opened, logins, figures))
 
 
 async def _in_flight(

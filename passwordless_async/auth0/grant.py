@@ -39,6 +39,9 @@ if TYPE_CHECKING:
     from passwordless_async.auth0.token_answer import TokenAnswer
 
 
+ANY_ID_TOKEN = ExpectedIdToken()
+
+
 @attrs.frozen(kw_only=True)
 class GrantRequest:
     """The parameters of a grant, and the values that its ID token must have."""
@@ -46,7 +49,7 @@ class GrantRequest:
     scope: str | None
     audience: str | None
     who: Recipient | None = None  # None if the grant does not name a user
-    expected: ExpectedIdToken = attrs.field(factory=ExpectedIdToken)
+    expected: ExpectedIdToken = ANY_ID_TOKEN
     invalid_grant: type[OAuthError] | None = None  # the error for that code, whatever its description is
     id_token_optional: bool = False  # an ID token is dropped if its key cannot be fetched, instead of all tokens
     replaces_bound: bool = False  # the tokens replace bound ones, so they must be bound too

@@ -6,7 +6,7 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from passwordless_async.auth0.database import refuses_code
-from passwordless_async.auth0.grant import GrantRequest, grant
+from passwordless_async.auth0.grant import ANY_ID_TOKEN, GrantRequest, grant
 from passwordless_async.auth0.id_token import ExpectedIdToken
 from passwordless_async.auth0.identity import AuthSession, Login
 from passwordless_async.auth0.requests import form_request, forwarded_for_header
@@ -45,7 +45,7 @@ def otp_request(application: Application, login: Login, headers: Mapping[str, st
     return form_request(application, application.token_url, fields, headers)
 
 
-def exchange(tenant: Tenant, login: Login, *, forwarded_for: IpAddress | str | None = None) -> Flow[TokenSet]:
+def exchange(tenant: Tenant, login: Login, forwarded_for: IpAddress | str | None = None) -> Flow[TokenSet]:
     """Exchange a code for tokens.
 
     Raises:
@@ -55,9 +55,8 @@ def exchange(tenant: Tenant, login: Login, *, forwarded_for: IpAddress | str | N
     """
     key = login_key(tenant, login.key)
     headers = forwarded_for_header(tenant.application, forwarded_for)
-    requested = GrantRequest(
-        scope=login.scope, audience=login.audience, who=login.who, expected=ExpectedIdToken(max_age=login.max_age)
-    )
+    expected = ANY_ID_TOKEN if login.max_age is None else ExpectedIdToken(max_age=login.max_age)
+    requested = GrantRequest(scope=login.scope, audience=login.audience, who=login.who, expected=expected)
     try:
         return (yield from grant(tenant, key, partial(otp_request, tenant.application, login, headers), requested))
     except OAuthError as error:

@@ -47,6 +47,8 @@ class _Code:
     who: Recipient
     code: Secret
     parameters: Any  # the other parameters of the request: concurrent callers must agree on them
+    address: IpAddress | None = None  # the end user's
+    purpose: Any = None  # what the tokens are for
     tag: Any = attrs.field(eq=False, default=None)  # the caller's own, for an orphan
 
 
@@ -88,10 +90,10 @@ class Logins:
     def _exchange_of(
         self, login: Login, address: IpAddress | None, policy: Policy | None, purpose: object = None
     ) -> tuple[_Code, Call[TokenSet]]:
-        code = _Code(login.who, login.otp, (login, address, purpose), login.tag)
+        code = _Code(login.who, login.otp, login, address, purpose, login.tag)
         call = Call(
             Operation.EXCHANGE,
-            partial(exchange, self._tenant, login, forwarded_for=address),
+            partial(exchange, self._tenant, login, address),
             is_proven=self._tenant.dpop != "off",
             policy=policy,
             # Auth0 counts the logins of a user by address.

@@ -172,7 +172,7 @@ class SingleFlight(Generic[K, T]):
             finish: Whether a cancelled caller waits, before it raises, for a call that is on the wire.
             on_wire: Whether it counts as on the wire before its first step.
         """
-        return self._wait(_Flight(key, detail, queue, Departure(on_wire)), call, self._receive, finish=finish)
+        return self._wait(_Flight(key, detail, queue, Departure(on_wire)), call, SingleFlight._receive, finish=finish)
 
     def hold(
         self,
@@ -184,13 +184,13 @@ class SingleFlight(Generic[K, T]):
         finish: bool = False,
     ) -> Coroutine[Any, Any, Held[T]]:
         """Do as :meth:`run`, for a caller that learns only later whether the result is received."""
-        return self._wait(_Flight(key, detail, queue), call, self._hold, finish=finish)
+        return self._wait(_Flight(key, detail, queue), call, SingleFlight._hold, finish=finish)
 
     async def _wait(
         self,
         new: _Flight[K, T],
         call: Callable[[Departure], Awaitable[T]],
-        take: Callable[[_Flight[K, T]], R],
+        take: Callable[[SingleFlight[K, T], _Flight[K, T]], R],
         *,
         finish: bool,
     ) -> R:
@@ -200,7 +200,7 @@ class SingleFlight(Generic[K, T]):
         try:
             if not flight.task.done():
                 await flight.landing()
-            return take(flight)
+            return take(self, flight)
         except asyncio.CancelledError:
             await self._abandon(flight, finish=finish)
             raise
