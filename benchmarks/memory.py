@@ -64,7 +64,7 @@ KINDS: dict[str, tuple[Callable[[], DPoPKey], int]] = {
 }
 
 
-# With TLS most of it is asyncio's own: a buffer of 256 KB for each connection. uvloop's has memory only once it is used.
+# With TLS most of it is asyncio's own: a buffer of 256 KB for each connection. uvloop's has memory once it is used.
 IN_FLIGHT, IN_FLIGHT_TLS, GONE_BY = "login in flight", "login in flight, TLS", "logins gone by, all of them"
 IN_FLIGHT_UVLOOP = "login in flight, TLS, uvloop"
 COUNTED_LOGIN, COUNTED_POST = "login in flight, counted", "bare post in flight, counted"
