@@ -39,6 +39,7 @@ def session(opened: float, token: str = OPAQUE, *, stepped_up: bool = False, **c
         ({"acr_values": "a"}, {"acr_values": "a"}),
         ({"max_age": "1" * 10}, {"max_age": 0}),
         ({"max_age": "²"}, {"max_age": 0}),
+        ({"max_age": "٣"}, {"max_age": 0}),
         ({}, {"max_age": 0}),
         ({"acr_values": "a" * 300}, {"acr_values": "a" * 256}),
     ],

@@ -58,6 +58,8 @@ async def test_after_login(serve: Callable[..., Awaitable[Site]], error: Excepti
     refused = await browser.log_in()
     assert (refused.status, browser.cookie("session"), refused.title) == (status, None, "That did not work")
     assert site.tenant.stats.revoke_requests == 1
+    # Of a refusal nothing is left to try again with: the code is spent.
+    assert (browser.cookie("login") is None) == (status == 403)
     browser.set_cookie("session", seen[0].id)
     assert (await browser.get("/", JSON)).status == 401
 

@@ -190,19 +190,23 @@ class _Run:
         return True
 
     def _measure(self, session: pytest.Session) -> int:
-        """Run the tests, and note the lines and the seconds of each."""
+        """Run the tests, and note the lines and the seconds of each; one that fails tells nothing of a mutant."""
         coverage = self._new_coverage()
         seconds, lines = [], []
         for item, following in _pairs(session.items):
+            failed = session.testsfailed
             coverage.erase()
             coverage.start()
             began = monotonic()
             item.config.hook.pytest_runtest_protocol(item=item, nextitem=following)
             seconds.append(monotonic() - began)
             coverage.stop()
-            lines.append(sorted(coverage.get_data().lines(str(self.path)) or ()))
+            reached = sorted(coverage.get_data().lines(str(self.path)) or ())
+            lines.append(reached if session.testsfailed == failed else [])
+        if session.testsfailed == len(session.items):
+            return int(pytest.ExitCode.TESTS_FAILED)
         self.results.write_text(json.dumps([seconds, lines]), encoding="utf-8")
-        return int(session.testsfailed)
+        return int(pytest.ExitCode.OK)
 
     def _result(
         self,

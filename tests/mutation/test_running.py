@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -128,3 +129,16 @@ def test_a_mutant_that_no_test_can_import_is_killed() -> None:
     """The original could be imported, so it is the mutant that cannot."""
     output = "ImportError while loading conftest '/tmp/m/tests/conftest.py'.\ntests/conftest.py:27: in <module>\n"
     assert running.has_failed(pytest.ExitCode.USAGE_ERROR, output)
+
+
+@pytest.mark.parametrize(("fail", "code"), [([True, False], 0), ([True, True], 1)])
+def test_a_test_that_fails_without_a_mutant_is_left_out(tmp_path: Path, fail: list[bool], code: int) -> None:
+    """It would fail with each mutant, too, so it counts as if it reached no line; if all fail, none can tell."""
+    session: Any = Session(nothing, has_failed=False)
+
+    def run(*, has_failed: bool) -> None:
+        session.testsfailed += has_failed
+
+    session.items = [Session(partial(run, has_failed=each), has_failed=False) for each in fail]
+    measured = running._Run(tmp_path, tmp_path / "gates.py", SOURCE, [], tmp_path / "results")
+    assert (measured._measure(session), (tmp_path / "results").exists()) == (code, code == 0)

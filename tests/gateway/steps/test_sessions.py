@@ -32,10 +32,22 @@ async def test_facts() -> None:
         assert (await thief.get("/")).path == "/login"
 
 
+async def test_this_browser_comes_first() -> None:
+    """Though its session is the newest of them."""
+    async with sites.opened() as site:
+        made = [await site.browser() for _ in range(3)]
+        for browser in made:
+            await browser.log_in()
+        told = (await made[2].get("/sessions", JSON)).json["sessions"]
+        assert [each["is_current"] for each in told] == [True, False, False]
+
+
 async def test_the_list_needs_a_session() -> None:
-    """So does each ending."""
+    """So does each ending; after the login the user is back at the list."""
     async with sites.opened() as site:
         browser = await site.browser()
+        assert (await browser.get("/sessions", JSON)).status == 401
+        assert (await browser.get("/sessions")).path == "/login"
         for path in ("/sessions/end", "/sessions/end-others"):
             assert (await browser.post(path)).path == "/login"
             assert (await browser.call(path)).status == 401

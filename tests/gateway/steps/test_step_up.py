@@ -188,7 +188,8 @@ async def test_without_a_session() -> None:
         await browser.start()
         done = await browser.post("/code", {"code": site.code()}, follow=False)
         assert done.headers["Location"] == "/pay"
-        assert (await (await site.browser()).get("/step-up", JSON)).status == 401
+        stranger = await site.browser()
+        assert [(await stranger.get("/step-up", JSON)).status, (await stranger.call("/step-up")).status] == [401, 401]
 
 
 @pytest.mark.parametrize("url", ["https://evil.example", "//evil.example", "/\\evil.example"])
@@ -214,6 +215,16 @@ async def test_another_user_steps_nothing_up() -> None:
         assert dict(session.data) == {"device": "Firefox on Linux"}
 
 
+async def test_a_login_of_another_user_is_no_step_up() -> None:
+    """Its user gets no code by the button of a step-up, and it ends."""
+    async with sites.opened() as site:
+        browser = await site.browser()
+        await browser.log_in(ADA)
+        await browser.start(BOB)
+        assert (await browser.post("/step-up")).path == "/"
+        assert (site.tenant.stats.codes_sent, browser.cookie("login")) == (2, None)
+
+
 async def test_a_step_up_of_a_session_that_has_ended_meanwhile() -> None:
     """It opens none."""
     async with sites.opened() as site:
@@ -223,7 +234,7 @@ async def test_a_step_up_of_a_session_that_has_ended_meanwhile() -> None:
         await browser.post("/step-up")
         await site.client.sessions.close(browser.cookie("session") or "")
         assert (await browser.post("/code", {"code": site.code()})).status == 403
-        assert (await browser.get("/")).path == "/login"
+        assert (browser.cookie("login"), (await browser.get("/")).path) == (None, "/login")
 
 
 async def test_a_session_that_another_tab_replaced_is_not_stepped_up() -> None:
