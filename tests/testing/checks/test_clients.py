@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import time
 from typing import Any
 
@@ -17,6 +18,7 @@ from passwordless_async.testing import (
     TenantSettings,
     ThrowAwayCa,
 )
+from passwordless_async.testing.checks.clients import ReadyClient
 
 SECRET = "a secret of thirty-two characters"
 JWT_BEARER = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer"
@@ -147,6 +149,15 @@ def test_ready_clients() -> None:
     assert ready.private_jwk["d"] not in repr(ready)
     with pytest.raises(ValueError, match="pigeon"):
         tenant.client_for("pigeon")
+
+
+@pytest.mark.parametrize("method", ["none", "client_secret_post", "private_key_jwt"])
+def test_a_ready_client_goes_through_json(method: str) -> None:
+    """Another process has the same one, with its key, if it has any."""
+    client = LocalTenant().client_for(method)
+    again = ReadyClient.from_json(json.loads(json.dumps(client.to_json())))
+    assert again == client
+    assert repr(again) == repr(client)
 
 
 async def test_further_applications(wire_for: Opener) -> None:
