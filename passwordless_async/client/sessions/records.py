@@ -231,9 +231,14 @@ class SessionRecords:
         content = encode(tokens, {**self._known, **bound}, **members)
         return self.keys.seal(content, {**self._bound_to, **bound_to, **bound})
 
-    def seconds(self, record: Record) -> float:
-        """Return how long a session lasts from now on if it is not used."""
-        return max(min(self._lifetimes.idle, self._ends_at(record.members) - _clock.now()), _MIN_SECONDS)
+    @property
+    def idle(self) -> float:
+        """How long a store keeps a session after a use, in seconds. What is left of it tells when the last use was."""
+        return self._lifetimes.idle
+
+    def seconds(self, new: Record) -> float:
+        """Return how long a new session lasts if it is not used."""
+        return max(min(self._lifetimes.idle, self._ends_at(new.members) - _clock.now()), _MIN_SECONDS)
 
     def seconds_to_end(self, record: Record) -> float:
         """Return how long the records about a session may be needed, whatever a machine's clock says."""

@@ -194,7 +194,7 @@ class SessionRefreshes:
             texts=(record.sealed, sealed),
             replacement=_name_of(renewed),
             tokens=shared,
-            seconds=self._records.seconds(record),
+            seconds=self._records.idle,
             remember=self._records.seconds_to_end(record),
         )
         if end is RefreshEnd.KEPT:

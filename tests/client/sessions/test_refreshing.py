@@ -33,6 +33,7 @@ from passwordless_async import (
     RateLimited,
     StoreUnavailable,
 )
+from passwordless_async._common import clock as _clock
 from passwordless_async.client.events import Retried
 from passwordless_async.client.sessions import refreshing
 from passwordless_async.testing import Fault, TenantSettings
@@ -47,6 +48,21 @@ async def test_concurrent_refreshes_on_four_machines_spend_one_token(store: Any)
         assert refreshed[0].tokens == (await clients[1].sessions.get(identifier)).tokens
         assert tenant.stats.refresh_rotations == 1
         assert (await clients[2].sessions.refresh(identifier)).tokens != refreshed[0].tokens
+
+
+async def test_a_refresh_is_a_use_also_near_the_end_of_a_session(store: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The list of sessions says so, although the session ends before its idle time does."""
+    async with opened(store) as (tenant, (client,)):
+        tokens = await log_in(tenant, client)
+        with monkeypatch.context() as earlier:
+            opened_at = _clock.now() - 3000.0
+            earlier.setattr(_clock, "now", lambda: opened_at)
+            identifier = await client.sessions.open(tokens, lifetime=4000.0)
+        session = await client.sessions.refresh(identifier)
+        (info,) = await client.sessions.list(session.user)
+        assert info.opened_at == opened_at
+        assert info.ends_at == info.idle_ends_at == opened_at + 4000.0
+        assert info.last_used_at == pytest.approx(_clock.now(), abs=60.0)
 
 
 async def test_a_refresh_that_was_not_sent_leaves_no_mark(store: Any) -> None:
