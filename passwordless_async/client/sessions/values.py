@@ -30,8 +30,8 @@ class Lifetimes:
     """How long sessions last.
 
     A session ends at the time that was set when it was opened, or earlier if ``absolute`` has been shortened since. For
-    ``idle``, the current value always applies. The store forgets the sealed session ``idle`` after its last use, or when
-    it is next asked for after its end.
+    ``idle``, the current value always applies. The store forgets a sealed session ``idle`` seconds after its last use,
+    or when it is asked for after its end.
 
     Args:
         idle: Seconds from its last use to its end.
