@@ -24,7 +24,7 @@ from passwordless_async._common import arguments as _check
 from passwordless_async._common import clock as _clock
 from passwordless_async._common.secret import Secret, redacted
 from passwordless_async.auth0.clocks import is_time
-from passwordless_async.dpop.server.checked import PresentedToken
+from passwordless_async.dpop.server.checked import BIND, PresentedToken
 from passwordless_async.dpop.server.fields import Headers, ProofFields, values_of
 from passwordless_async.dpop.server.refusal import Offer, Scheme, nonce_headers, told_in_body
 from passwordless_async.dpop.server.replay import user_of
@@ -83,6 +83,15 @@ _NAME = re.compile(r"[\x21\x23-\x5B\x5D-\x7E]+")  # RFC 6749 §3.3: a scope-toke
 _TOO_WEAK = "the user must log in in a stronger way"
 _TOO_OLD = "the user logged in too long ago"
 _LOGIN_HELPS = (_TOO_WEAK, _TOO_OLD)
+# For an operator, and never with what the client sent: a token may come without its scheme.
+_NOTHING_CAME = "There was no Authorization header: have the client send its access token."
+_NOT_ACCEPTED: dict[Scheme, str] = {
+    "bearer": "It came as Bearer: have the client send a bound token as DPoP with a proof, or set dpop to 'preferred'.",
+    "dpop": "It came as DPoP: set dpop to 'preferred' or 'required', or have the client get tokens that are not bound.",
+}
+_SEND_AS_DPOP = "It came as Bearer: have the client send it as DPoP with a proof by its key."
+_SEND_NO_PROOF = "It came as Bearer: have the client send no DPoP header with it, or get bound tokens."
+_GET_BOUND = f"It came as DPoP. {BIND}"
 _NO_LOGIN_HELPS = (
     "No login changes this: an Action of the tenant must add the claim to access tokens (for max_age, seconds since "
     "1970), and auth_time_claim or acr_claim must name it."
@@ -302,7 +311,8 @@ class Guard:
         scheme = None if named is None else _BY_NAME.get(named[0].lower())
         if scheme is None or scheme not in schemes:
             # RFC 6750 §3.1: no error code, for nothing was tried.
-            raise self._answer(_malformed(f"the request has no {self._accepted} access token", 401), ())
+            told = _malformed(f"the request has no {self._accepted} access token", 401)
+            raise self._answer(told.with_facts(advice=self._advice_on(scheme, values)), ())
         token = _token_of(values[0])
         if token is None:
             raise self._answer(_malformed("the Authorization header is malformed"), (scheme,))
@@ -314,13 +324,14 @@ class Guard:
         """Check that the token came under its own scheme, and its proof; return the proof."""
         if credentials.scheme == "bearer":
             if token.is_bound:
-                raise refused("is bound to a key and came as a Bearer token")
+                raise refused("is bound to a key and came as a Bearer token", advice=_SEND_AS_DPOP)
             # RFC 9449 §7.2: a client that sends a proof does not have a bearer token.
             if credentials.proofs and self.verifier is not None:
-                raise refused("is a Bearer token and came with a DPoP header")
+                raise refused("is a Bearer token and came with a DPoP header", advice=_SEND_NO_PROOF)
             return None
         if token.confirmation is None:
-            raise refused("is bound in a way that is not supported" if token.is_bound else "is not bound to a key")
+            problem = "is bound in a way that is not supported" if token.is_bound else "is not bound to a key"
+            raise refused(problem, advice=_GET_BOUND)
         return await self._verifier.verify(
             method,
             url,
@@ -373,6 +384,12 @@ class Guard:
         if not is_time(auth_time) or auth_time > now + self.skew:
             return f"{self.auth_time_claim} of the access token is no time, or ahead of this clock"
         return _TOO_OLD if now - auth_time > required.max_age + self.skew else ""
+
+    def _advice_on(self, scheme: Scheme | None, values: tuple[Secret, ...]) -> str:
+        """Return the advice about a scheme that is not accepted, or is none."""
+        if scheme is not None:
+            return _NOT_ACCEPTED[scheme]
+        return f"It came with another scheme, or with none: {self._accepted} is accepted." if values else _NOTHING_CAME
 
     @property
     def _accepted(self) -> str:

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from passwordless_async import MemoryReplayStore, PasswordlessError
 from passwordless_async._common.secret import Secret
 from passwordless_async.dpop import parse_www_authenticate
-from passwordless_async.dpop.server.checked import PresentedToken
+from passwordless_async.dpop.server.checked import BIND, PresentedToken
 from passwordless_async.dpop.server.fields import ProofFields
 from passwordless_async.dpop.server.verifier import DPoPVerifier
 from passwordless_async.errors import (
@@ -195,6 +195,55 @@ def test_a_proof_beside_bearer() -> None:
     assert (status, error) == (401, "invalid_token")
     assert challenges == f"{DPOP}, {told('Bearer', 'invalid_token', description)}"
     assert isinstance(verdict(guard_of("off"), headers, UNBOUND), Authorized)
+
+
+@pytest.mark.parametrize(
+    ("mode", "authorization", "claims", "advice"),
+    [
+        ("required", [], UNBOUND, "There was no Authorization header: have the client send its access token."),
+        ("off", ["c3VwZXItc2VjcmV0"], UNBOUND, "It came with another scheme, or with none: Bearer is accepted."),
+        (
+            "preferred",
+            ["Basic YTpi"],
+            UNBOUND,
+            "It came with another scheme, or with none: DPoP or Bearer is accepted.",
+        ),
+        (
+            "required",
+            ["bearer a"],
+            UNBOUND,
+            "It came as Bearer: have the client send a bound token as DPoP with a proof, or set dpop to 'preferred'.",
+        ),
+        (
+            "off",
+            ["DPoP a"],
+            BOUND,
+            "It came as DPoP: set dpop to 'preferred' or 'required', or have the client get tokens that are not bound.",
+        ),
+        ("off", ["Bearer a"], BOUND, "It came as Bearer: have the client send it as DPoP with a proof by its key."),
+        (
+            "required",
+            ["DPoP a"],
+            UNBOUND,
+            f"It came as DPoP. {BIND}",
+        ),
+        ("required", ["DPoP"], BOUND, InvalidToken.advice),
+    ],
+)
+def test_the_advice_says_which_scheme_came(
+    mode: Any, authorization: list[str], claims: dict[str, Any], advice: str
+) -> None:
+    """For the operator, in the log; neither the client nor the log is told what came with it."""
+    error = verdict(guard_of(mode), [("Authorization", value) for value in authorization], claims)
+    assert isinstance(error, InvalidToken)
+    assert error.advice == advice
+    assert advice not in str({**error.headers, **error.body})
+
+
+def test_a_proof_beside_a_bearer_token_has_advice() -> None:
+    """It says what the client must change."""
+    error = verdict(guard_of("preferred"), [("Authorization", "Bearer a"), ("DPoP", "x")], UNBOUND)
+    assert error.advice == "It came as Bearer: have the client send no DPoP header with it, or get bound tokens."
 
 
 def test_bearer_passes() -> None:
@@ -524,7 +573,9 @@ def test_the_log_says_why_a_request_was_refused(caplog: pytest.LogCaptureFixture
     with pytest.raises(InvalidToken) as caught:
         guard_of("required").authorize("GET", "/", [("Authorization", "Bearer s3cret")], lambda _: None).send(None)
     assert caught.value.body == {}
-    assert caplog.messages == ["a request was refused: 401 'invalid_request' ('the request has no DPoP access token')"]
+    refused = "a request was refused: 401 'invalid_request' ('the request has no DPoP access token')"
+    assert caplog.messages == [f"{refused}. {caught.value.advice}"]
+    assert "s3cret" not in caplog.text
 
 
 def test_the_log_has_the_advice_for_this_case(caplog: pytest.LogCaptureFixture) -> None:

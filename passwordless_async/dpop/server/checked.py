@@ -17,7 +17,7 @@ _SIGN_RIGHT = (
     "Check the code that signs the client's proofs (RFC 9449 §4.2); client.request and client.session sign right."
 )
 _SIGN_FOR_IT = "The client must sign each proof for the access token that it sends beside it."
-_BIND = "Set the API's policy at the tenant to DPoP, and log in with the client's dpop 'preferred' or 'required'."
+BIND = "Set the API's policy at the tenant to DPoP, and log in with the client's dpop 'preferred' or 'required'."
 _OTHER_KEY = "The client must sign with the key of the login that got the token: store tokens and key together."
 
 
@@ -98,7 +98,7 @@ def check_binding(proof: CheckedProof, confirmation: object, access_token: str) 
     # dict first: an abstract class takes longer to ask.
     jkt = confirmation.get("jkt") if isinstance(confirmation, (dict, Mapping)) else None
     if not isinstance(jkt, str):
-        raise FailedCheck("the access token is not bound to a key", "invalid_token", advice=_BIND)
+        raise FailedCheck("the access token is not bound to a key", "invalid_token", advice=BIND)
     if not _same(jkt, proof.thumbprint):
         raise FailedCheck("the access token is bound to another key", "invalid_token", advice=_OTHER_KEY)
 
