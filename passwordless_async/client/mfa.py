@@ -236,7 +236,11 @@ class MfaClient:
 
     async def aclose(self, *, grace: float = 0.0) -> int:
         """Wait ``grace`` seconds for factors on the wire, cancel the rest; return the number of abandoned ones."""
-        return len(await self._verifications.aclose(grace=grace)) + len(await self._associations.aclose(grace=grace))
+        abandoned = await asyncio.gather(
+            self._verifications.aclose(grace=grace),
+            self._associations.aclose(grace=grace),
+        )
+        return sum(map(len, abandoned))
 
     def __repr__(self) -> str:
         return f"<MfaClient {self._tenant.application.client_id} at {self._tenant.application.origin}>"

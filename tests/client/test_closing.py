@@ -16,8 +16,11 @@ from passwordless_async import (
     TESTING,
     ClientClosed,
     CodeSpent,
+    DPoPKey,
     Email,
     MfaRequired,
+    MfaRequirements,
+    MfaState,
     NonceCache,
     NotSent,
     Orphan,
@@ -27,9 +30,12 @@ from passwordless_async import (
     TokenSet,
     UsageError,
 )
+from passwordless_async._common.secret import Secret
+from passwordless_async.client.traffic.single_flight import Departure
 from passwordless_async.testing import Fault, LocalTenant
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from contextlib import AbstractAsyncContextManager
 
     from aiohttp import ClientResponse
@@ -126,15 +132,10 @@ async def test_closing_reports_abandoned_starts() -> None:
 async def test_closing_counts_what_it_abandons() -> None:
     """Each kind of call by itself, and starts among the others; what ends within the grace is not counted."""
     async with opened(grace=0.0) as (tenant, client):
-        tenant.users.add(BOB, mfa=["otp"])
-        await asyncio.gather(client.start(ADA), client.start(BOB))
-        tokens = await client.exchange(ADA, tenant.outbox.code_for(ADA), scope=SCOPE)
-        with pytest.raises(MfaRequired) as required:
-            await client.exchange(BOB, tenant.outbox.code_for(BOB), scope=SCOPE)
-        state = required.value.state
-        assert state is not None
         await client.start(ADA)
-        tenant.requests.clear()
+        tokens = await client.exchange(ADA, tenant.outbox.code_for(ADA), scope=SCOPE)
+        await client.start(ADA)
+        state = await second_factor(tenant, client)
         answer = asyncio.Event()
         tenant.faults.add(Fault.SLOW, path=TOKEN, until=answer)
         tenant.faults.add(Fault.SLOW, path=START, until=answer)
@@ -152,6 +153,59 @@ async def test_closing_counts_what_it_abandons() -> None:
         results = await asyncio.gather(*left, return_exceptions=True)
         assert [type(result) for result in results] == [OutcomeUnknown] * 7
         answer.set()
+
+
+async def second_factor(tenant: LocalTenant, client: PasswordlessClient) -> MfaState:
+    """Log Bob in as far as his second factor, and forget the requests for it."""
+    tenant.users.add(BOB, mfa=["otp"])
+    await client.start(BOB)
+    with pytest.raises(MfaRequired) as required:
+        await client.exchange(BOB, tenant.outbox.code_for(BOB), scope=SCOPE)
+    assert required.value.state is not None
+    tenant.requests.clear()
+    return required.value.state
+
+
+def test_closing_takes_one_grace_period(in_virtual_time: Callable[[Any], Any], monkeypatch: pytest.MonkeyPatch) -> None:
+    """All kinds of calls have the same one, and logins that open sessions what is left of it."""
+
+    async def closed(busy: float) -> tuple[float, list[float]]:
+        client = PasswordlessClient("acme.eu.auth0.com", "client", profile=TESTING)
+        loop, left = asyncio.get_running_loop(), list[float]()
+
+        async def send(_call: object, departure: Departure | None = None) -> None:
+            departure = departure or Departure()
+            departure.on_wire = True
+            await asyncio.sleep(busy)
+
+        async def close_openings(*, grace: float) -> None:
+            left.append(grace)
+
+        monkeypatch.setattr(client._dispatcher, "run", send)
+        monkeypatch.setattr(client.sessions, "aclose_logins", close_openings)
+        key = DPoPKey.generate()
+        state = MfaState(
+            mfa_token=Secret("token"),
+            requirements=MfaRequirements(),
+            key=key,
+            jkt=key.thumbprint,
+            issuer=client.issuer,
+            client_id="client",
+            expires_at=2**33,
+        )
+        async with client:
+            calls = [client.mfa.verify_otp(state, "123456"), client.mfa.associate(state)]
+            tasks = [asyncio.create_task(call) for call in calls]
+            await asyncio.sleep(1.0)
+            began = loop.time()
+            await client.aclose(grace=5.0)
+            took = loop.time() - began
+            ends = await asyncio.gather(*tasks, return_exceptions=True)
+        assert [isinstance(end, OutcomeUnknown) for end in ends] == [busy > 6.0] * 2
+        return took, left
+
+    assert in_virtual_time(closed(4.0)) == (3.0, [2.0])
+    assert in_virtual_time(closed(100.0)) == (5.0, [0.0])
 
 
 async def test_closing_refuses_waiting_calls() -> None:
