@@ -105,7 +105,7 @@ class Refreshes:
     """
 
     def __init__(
-        self, tenant: Tenant, dispatcher: Dispatcher, orphans: Orphans, policy: Policy, *, overlap: float = 0.0
+        self, tenant: Tenant, dispatcher: Dispatcher, orphans: Orphans, policy: Policy, *, overlap: float
     ) -> None:
         self._tenant = tenant
         self._policy = policy

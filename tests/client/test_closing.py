@@ -198,14 +198,14 @@ def test_closing_takes_one_grace_period(in_virtual_time: Callable[[Any], Any], m
             tasks = [asyncio.create_task(call) for call in calls]
             await asyncio.sleep(1.0)
             began = loop.time()
-            await client.aclose(grace=5.0)
+            await client.aclose(grace=6.0)
             took = loop.time() - began
             ends = await asyncio.gather(*tasks, return_exceptions=True)
-        assert [isinstance(end, OutcomeUnknown) for end in ends] == [busy > 6.0] * 2
+        assert [isinstance(end, OutcomeUnknown) for end in ends] == [busy > 7.0] * 2
         return took, left
 
-    assert in_virtual_time(closed(4.0)) == (3.0, [2.0])
-    assert in_virtual_time(closed(100.0)) == (5.0, [0.0])
+    assert in_virtual_time(closed(4.0)) == (3.0, [3.0])
+    assert in_virtual_time(closed(100.0)) == (6.0, [0.0])
 
 
 async def test_closing_refuses_waiting_calls() -> None:
