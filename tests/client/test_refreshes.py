@@ -14,6 +14,7 @@ from helpers import errors
 from helpers.clients import TOKEN, arrived, cancelled, kept_waiting, until
 from passwordless_async import (
     TESTING,
+    ClientClosed,
     DPoPKey,
     Email,
     InvalidDPoPProof,
@@ -215,6 +216,18 @@ async def test_tokens_without_a_refresh_token_are_refused() -> None:
         assert token_hash(attrs.evolve(tokens, refresh_token=None)) == b""
 
 
+async def test_a_wrong_argument_is_named_before_the_client_is_asked_to_send() -> None:
+    """Even by a client that is closed, which sends nothing."""
+    async with opened() as (_, client, tokens):
+        await client.aclose()
+        with pytest.raises(UsageError, match="offline_access"):
+            await client.refresh(attrs.evolve(tokens, refresh_token=None))
+        with pytest.raises(ClientClosed):
+            await client.refresh(tokens)
+        with pytest.raises(ClientClosed):
+            client._refreshes.require_open()
+
+
 async def test_tokens_of_another_application_get_nothing_from_a_stored_session() -> None:
     """Although a session has the same refresh token and key: nothing is sent."""
     async with opened() as (tenant, client, tokens):
@@ -332,7 +345,7 @@ async def test_a_refresh_token_is_tried_for_as_long_as_the_overlap_lasts(
     policies = list[Policy | None]()
     async with opened(options={"refresh_token_leeway": 30.0}, single=MANY) as (_, client, tokens):
         monkeypatch.setattr(client._refreshes, "_refresh", unanswered(clock, 9.9, policies))
-        with pytest.raises(OutcomeUnknown, match="no answer came"):
+        with pytest.raises(OutcomeUnknown, match="^no answer came"):
             await client.refresh(tokens)
         left = [None if policy is None else round(policy.patience, 3) for policy in policies]
         assert left == [None, 20.1, 10.2, 0.3]
@@ -348,7 +361,7 @@ async def test_a_refresh_token_that_stays_is_tried_as_often_as_the_profile_says(
     options = {"refresh_token_rotation": False}
     async with opened(STAYING, options=options, single=MANY) as (_, client, tokens):
         monkeypatch.setattr(client._refreshes, "_refresh", unanswered(clock, 1e6, policies))
-        with pytest.raises(OutcomeUnknown, match="no answer came"):
+        with pytest.raises(OutcomeUnknown, match="^no answer came"):
             await client.refresh(tokens)
         assert policies == [None] * MANY.tries
 
