@@ -31,7 +31,6 @@ from passwordless_async import (
     UsageError,
 )
 from passwordless_async._common.secret import Secret
-from passwordless_async.client.traffic.single_flight import Departure
 from passwordless_async.testing import Fault, LocalTenant
 
 if TYPE_CHECKING:
@@ -41,6 +40,7 @@ if TYPE_CHECKING:
     from aiohttp import ClientResponse
 
     from passwordless_async import Store
+    from passwordless_async.client.traffic.single_flight import Departure
 
 ADA, BOB = Email("ada@example.com"), Email("bob@example.com")
 SCOPE = "openid offline_access"

@@ -345,7 +345,7 @@ async def test_a_refresh_token_is_tried_for_as_long_as_the_overlap_lasts(
     policies = list[Policy | None]()
     async with opened(options={"refresh_token_leeway": 30.0}, single=MANY) as (_, client, tokens):
         monkeypatch.setattr(client._refreshes, "_refresh", unanswered(clock, 9.9, policies))
-        with pytest.raises(OutcomeUnknown, match="^no answer came"):
+        with pytest.raises(OutcomeUnknown, match=r"^no answer came"):
             await client.refresh(tokens)
         left = [None if policy is None else round(policy.patience, 3) for policy in policies]
         assert left == [None, 20.1, 10.2, 0.3]
@@ -361,7 +361,7 @@ async def test_a_refresh_token_that_stays_is_tried_as_often_as_the_profile_says(
     options = {"refresh_token_rotation": False}
     async with opened(STAYING, options=options, single=MANY) as (_, client, tokens):
         monkeypatch.setattr(client._refreshes, "_refresh", unanswered(clock, 1e6, policies))
-        with pytest.raises(OutcomeUnknown, match="^no answer came"):
+        with pytest.raises(OutcomeUnknown, match=r"^no answer came"):
             await client.refresh(tokens)
         assert policies == [None] * MANY.tries
 
