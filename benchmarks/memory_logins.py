@@ -130,7 +130,7 @@ def gone_by(logins: int, resident: Callable[[], int]) -> float:
 async def _gone_by(logins: int, resident: Callable[[], int]) -> float:
     numbers = itertools.count()
     async with our_client("https://tenant.example") as client:
-        client._transport.send = _answer  # noqa: SLF001 - the transport is what is left out
+        client._transport.send = _answer  # type: ignore[assignment, method-assign]  # noqa: SLF001 - the transport is what is left out
         await _drain(client, numbers, min(_WARM_UP_GONE_BY, logins))
         gc.collect()
         before = resident()

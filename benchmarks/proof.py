@@ -76,7 +76,7 @@ def _ours_by_a_new_key() -> Prepare:
 
 
 def _joserfc(key: DPoPKey) -> Prepare:
-    private_key = ECKey.import_key(key.to_jwk(private=True))
+    private_key = ECKey.import_key({**key.to_jwk(private=True)})
     header = {"typ": "dpop+jwt", "alg": "ES256", "jwk": key.to_jwk()}
     return repeat(lambda: jwt.encode(header, _claims(), private_key, algorithms=["ES256"]))
 

@@ -165,7 +165,8 @@ class Cryptography:
         if token:
             self._token_key.verify(*token, self._scheme, RS256)
         if proof:
-            self._proof_key.verify(*proof, ES256)
+            signature, message = proof
+            self._proof_key.verify(signature, message, ES256)
 
 
 def run(rounds: int, calls: int) -> Report:

@@ -69,7 +69,7 @@ async def _log_in(calls: int, *, outage: bool) -> dict[str, float]:
     return {
         "% of the quota": 100 * len(served) / seconds / QUOTA,
         "% answered 429": 100 * statuses.count(HTTPStatus.TOO_MANY_REQUESTS) / len(statuses),
-        "failed": sum(outcome.error is not None for outcome in (*receipts, *outcomes)),
+        "failed": sum(each.error is not None for each in receipts) + sum(each.error is not None for each in outcomes),
         "seconds": seconds,
     }
 

@@ -97,6 +97,8 @@ async def _round(tenant: LocalTenant, client: PasswordlessClient, raw: Redis, ca
     await client.sessions.open(tokens, user="first")
     names = await raw.keys("*:session:*")
     sealed, size = await raw.get(names[0]), await raw.memory_usage(names[0])
+    if not isinstance(sealed, bytes) or size is None:
+        raise ValueError("the session was not stored")
     numbers = itertools.count()
 
     async def ours() -> None:
@@ -181,7 +183,7 @@ async def _round_trips(
         last = await client.exchange(who, tenant.outbox.code_for(who), scope=SCOPE, audience=BOUND_API)
         await client.sessions.open(last)
 
-    batches._by_connection = counted  # noqa: SLF001
+    batches._by_connection = counted  # type: ignore[assignment]  # noqa: SLF001
     try:
         await _times(log_in, calls, at_once)
     finally:
@@ -213,4 +215,4 @@ async def _room(client: PasswordlessClient, raw: Redis, tokens: TokenSet, sessio
     before = (await raw.info("memory"))["used_memory"]
     await _times(one, sessions, AT_ONCE)
     after = (await raw.info("memory"))["used_memory"]
-    return (after - before) / sessions * _MILLION / 1e6
+    return float((after - before) / sessions * _MILLION / 1e6)

@@ -207,7 +207,7 @@ def _round_trips() -> Iterator[list[int]]:
         trips[0] += 1
         return await ask(*arguments)
 
-    batches._by_connection = counted  # noqa: SLF001
+    batches._by_connection = counted  # type: ignore[assignment]  # noqa: SLF001
     try:
         yield trips
     finally:

@@ -21,7 +21,7 @@ import threading
 import time
 from collections import Counter, deque
 from functools import partial
-from typing import Any
+from typing import Any, cast
 
 from joserfc import jwt
 from joserfc.jwk import RSAKey
@@ -126,10 +126,9 @@ class _Connection(asyncio.Protocol):
     def __init__(self, service: Service) -> None:
         self._service = service
         self._received = b""
-        self._transport: asyncio.Transport | None = None
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        self._transport = transport
+        self._transport = cast("asyncio.Transport", transport)
 
     def data_received(self, data: bytes) -> None:
         self._received += data

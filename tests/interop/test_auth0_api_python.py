@@ -11,8 +11,8 @@ import aiohttp
 import pytest
 from aiohttp import web
 from aiohttp.test_utils import TestServer
-from auth0_api_python import ApiClient, ApiClientOptions  # type: ignore[import-untyped] # it has no types
-from auth0_api_python.errors import BaseAuthError  # type: ignore[import-untyped] # likewise
+from auth0_api_python import ApiClient, ApiClientOptions
+from auth0_api_python.errors import BaseAuthError
 from joserfc import jwt
 from joserfc.jwk import RSAKey
 
