@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 from cryptography.hazmat.primitives import serialization
+from joserfc import jws
 from joserfc.jwk import ECKey, RSAKey
 
 from helpers.people import Person
@@ -78,7 +79,8 @@ def test_keys(
     with_alg = ("--client-key-alg", alg) if alg else ()
     options = ("--client-auth", "private_key_jwt", "--client-key-from", f"file:{key}", *named, *with_alg)
     assert examined(tenant, ready.client_id, *options) == ("ok", "")
-    assert "client_assertion" in tenant.requests.to("/oauth/token")[-1].form
+    sent = tenant.requests.to("/oauth/token")[-1].form["client_assertion"]
+    assert jws.extract_compact(sent.encode()).headers()["kid"] == ready.private_jwk["kid"]
     other = ECKey.generate_key("P-256") if alg == "ES256" else RSAKey.generate_key(2048)
     _written(tmp_path / "key", other.as_pem(private=True))
     status, advice = examined(tenant, ready.client_id, *options)

@@ -32,11 +32,19 @@ class Imported:
             return False
         key, code = change
         found = self._functions[key]
-        if not found or any(function.__code__.co_freevars != code.co_freevars for function in found):
+        if (
+            not found
+            or self._has_made_functions(key[0])
+            or any(function.__code__.co_freevars != code.co_freevars for function in found)
+        ):
             return False
         for function in found:
             function.__code__ = code
         return True
+
+    def _has_made_functions(self, name: str) -> bool:
+        """Return whether functions are there already that a function has made, which keep their code."""
+        return any(inner.startswith(f"{name}.<locals>.") and found for (inner, _), found in self._functions.items())
 
     def _changed(self, source: str) -> tuple[_Key, CodeType] | None:
         """Return the one function of which the code differs; None where anything else does."""

@@ -28,6 +28,13 @@ class Gate:
 
     def doubled(self, number=2):
         return number * 2
+
+def counted(number):
+    def count():
+        return number + 1
+    return count
+
+COUNT = counted(1)
 """
 
 
@@ -69,10 +76,11 @@ def test_a_function_has_the_code_of_the_mutant(imported: Any, change: str, answe
         "is_open: bool = True -> is_open: bool = False",
         "def doubled(self, number=2): -> def doubled(self, number=3):",
         "BOUND = 3 -> BOUND = 4",
+        "return number + 1 -> return number - 1",
     ],
 )
 def test_what_an_import_decides_is_not_replaced(imported: Any, change: str) -> None:
-    """Fields, defaults and constants."""
+    """Fields, defaults and constants, and functions that another has made."""
     assert not Imported(imported.__file__, MODULE).replace(source_of(change))
 
 

@@ -9,10 +9,12 @@ import pytest
 
 from passwordless_async import TESTING, Email, PasswordlessClient, TemporarilyUnavailable
 from passwordless_async.cli.demo import measure
-from passwordless_async.testing import Fault, LocalTenant
+from passwordless_async.testing import BOUND_API, PLAIN_API, Fault, LocalTenant
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
+
+    from passwordless_async.auth0.tenant import DPoPMode
 
 PEOPLE = [Email(f"user{number}@example.com") for number in range(3)]
 
@@ -22,6 +24,12 @@ async def client(tenant: LocalTenant) -> AsyncIterator[PasswordlessClient]:
     """Return a client of the tenant."""
     async with PasswordlessClient(tenant.url, tenant.public_client_id, profile=TESTING) as client:
         yield client
+
+
+@pytest.mark.parametrize(("dpop", "api"), [("off", PLAIN_API), ("preferred", BOUND_API), ("required", BOUND_API)])
+def test_each_mode_has_an_api(dpop: DPoPMode, api: str) -> None:
+    """Without proofs, one that takes unbound tokens."""
+    assert measure.audience_of(dpop) == api
 
 
 async def test_a_crowd_logs_in(tenant: LocalTenant, client: PasswordlessClient) -> None:

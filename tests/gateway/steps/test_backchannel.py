@@ -129,12 +129,13 @@ async def test_of_many_at_once_one_counts(site: Site) -> None:
 
 
 async def test_an_unreachable_store(site: Site) -> None:
-    """Nothing is ended; the tenant sends the same token again, and it counts."""
+    """Nothing is ended; the tenant sends the same token again, and it counts. It learns nothing of the store."""
     (browser,) = await browsers(site, ADA)
     token = site.tenant.logout_token(ADA)
     site.store.is_unreachable = True
     status, members, _ = await post(site, token)
     assert (status, members["error"]) == (400, "temporarily_unavailable")
+    assert members["error_description"] == "The sessions could not be ended. Send the token again."
     site.store.is_unreachable = False
     assert (await post(site, token))[0] == 200
     assert not await logged_in(browser)

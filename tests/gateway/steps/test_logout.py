@@ -41,8 +41,10 @@ async def test_a_token_that_could_not_be_revoked_hinders_no_logout(kind: str) ->
         old = browser.cookie("session") or ""
         site.tenant.faults.add(Fault.SERVICE_UNAVAILABLE, path="/oauth/revoke")
         assert (await browser.post("/logout")).path == "/logged-out"
-        reasons = [(event.kind, event.reason) for event in told[-2:]]
+        login, *ended = told[-3:]
+        reasons = [(event.kind, event.reason) for event in ended]
         assert reasons == [(AuditKind.ENDED, "logout"), (AuditKind.NOT_REVOKED, "temporarily_unavailable")]
+        assert {(event.user, event.session) for event in ended} == {(login.user, login.session)}
         browser.set_cookie("session", old)
         assert (await browser.get("/")).path == "/login"
 

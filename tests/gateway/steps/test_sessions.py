@@ -47,10 +47,23 @@ async def test_the_list_needs_a_session() -> None:
     async with sites.opened() as site:
         browser = await site.browser()
         assert (await browser.get("/sessions", JSON)).status == 401
-        assert (await browser.get("/sessions")).path == "/login"
+        back = f"{site.mount}/login?return_to={site.mount}/sessions"
+        assert (await browser.get("/sessions", follow=False)).headers["Location"] == back
         for path in ("/sessions/end", "/sessions/end-others"):
-            assert (await browser.post(path)).path == "/login"
+            assert (await browser.post(path, follow=False)).headers["Location"] == back
             assert (await browser.call(path)).status == 401
+
+
+async def test_ending_this_browsers_session_is_a_logout() -> None:
+    """Its cookie goes, its token is revoked, and the user sees that they are signed out."""
+    told: list[AuditEvent] = []
+    async with sites.opened(on_audit=told.append) as site:
+        browser = await site.browser()
+        await browser.log_in()
+        (own,) = (await browser.get("/sessions", JSON)).json["sessions"]
+        assert (await browser.post("/sessions/end", {"name": own["name"]})).path == "/logged-out"
+        assert (browser.cookie("session"), site.tenant.stats.revoke_requests) == (None, 1)
+        assert (told[-1].kind, told[-1].reason) == (AuditKind.ENDED, "logout")
 
 
 @pytest.mark.parametrize("kind", sites.SUITE)

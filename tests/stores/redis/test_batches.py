@@ -339,6 +339,17 @@ async def test_a_command_to_a_cluster_that_is_closed_meanwhile_is_not_sent() -> 
     assert batches._nodes == {}
 
 
+async def test_a_command_to_a_cluster_waits_with_those_of_its_first_key(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A script's keys are behind its text and their number."""
+    cluster, asked = HeldCluster(), list[str]()
+    cluster.is_known.set()
+    monkeypatch.setattr(cluster, "get_node_from_key", asked.append)
+    batches = ClusterBatches(cluster, timeout=PATIENCE)
+    for command in (("GETEX", "session", "PX", 1), ("EVAL", "return 1", 2, "login", "lock", "argument")):
+        await batches._node(command)
+    assert asked == ["session", "login"]
+
+
 async def test_a_closed_store_opens_no_connection(redis_server: Any) -> None:
     """Each call says that the store was closed."""
     store = RedisStore(redis_server.url, keys=RING)
