@@ -15,6 +15,7 @@ from passwordless_async.testing import TenantSettings, User
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
+    from pathlib import Path
 
     import pytest
 
@@ -122,6 +123,14 @@ def test_json_lines() -> None:
         {"kind": "started", "at": 1.5, "who": "pseudonym"},
         {"kind": "ended", "at": 2.5, "reason": "logout", "device": "a\nb"},
     ]
+
+
+def test_a_line_is_written_at_once(tmp_path: Path) -> None:
+    """A reader that follows the file has it before the process ends."""
+    path = tmp_path / "audit.jsonl"
+    with path.open("w", encoding="utf-8") as stream:
+        JsonLines(stream)(AuditEvent(kind=AuditKind.ENDED, at=2.5))
+        assert path.read_text(encoding="utf-8") == '{"kind": "ended", "at": 2.5}\n'
 
 
 async def test_a_refused_start_has_its_user() -> None:

@@ -37,6 +37,7 @@ def session(opened: float, token: str = OPAQUE, *, stepped_up: bool = False, **c
     [
         ({"max_age": "5", "acr_values": "a b"}, {"max_age": 5, "acr_values": "a b"}),
         ({"acr_values": "a"}, {"acr_values": "a"}),
+        ({"max_age": "1" * 9}, {"max_age": 111_111_111}),
         ({"max_age": "1" * 10}, {"max_age": 0}),
         ({"max_age": "²"}, {"max_age": 0}),
         ({"max_age": "٣"}, {"max_age": 0}),

@@ -88,6 +88,35 @@ async def test_who_stays_logged_in_stays_so(kind: str, *, remembers: bool) -> No
         assert lasts == pytest.approx(86_400.0 if remembers else 3600.0, abs=1.0)
 
 
+async def test_what_is_no_longer_offered_is_not_asked_for_again() -> None:
+    """A session that was opened while users could stay logged in is replaced by one that lasts as any other."""
+    async with sites.opened(session_for=3600.0) as site:
+        browser = await site.browser()
+        await browser.log_in()
+        await site.client.sessions.update(browser.cookie("session") or "", data={"remember": True})
+        await browser.get("/step-up")
+        await browser.post("/step-up")
+        await browser.post("/code", {"code": site.code()})
+        session = await site.client.sessions.get(browser.cookie("session") or "")
+        assert (session.ends_at or 0.0) - session.opened_at == pytest.approx(3600.0, abs=1.0)
+
+
+async def test_the_page_says_that_a_form_was_not_sent() -> None:
+    """Its service asked for a newer login: what the user typed there did not arrive."""
+    async with sites.opened() as site:
+        browser = await site.browser()
+        await browser.log_in()
+        assert (await browser.get("/step-up?unsent=1", JSON)).json["problem"]["key"] == "form_not_sent"
+
+
+async def test_without_a_login_under_way_no_code_is_sent() -> None:
+    """Nothing was shown to the user that asks for one."""
+    async with sites.opened() as site:
+        browser = await site.browser()
+        await browser.log_in()
+        assert ((await browser.post("/step-up")).path, site.tenant.stats.codes_sent) == ("/", 1)
+
+
 @pytest.mark.parametrize("kind", sites.SUITE)
 async def test_the_page_says_why_it_asks_again(kind: str) -> None:
     """And where the code will go; JSON has the facts."""
@@ -133,7 +162,7 @@ async def test_a_class_that_the_login_does_not_reach(caplog: pytest.LogCaptureFi
             await browser.get("/step-up?acr_values=urn:strong")
             await browser.post("/step-up")
             refused = await browser.post("/code", {"code": site.code()})
-            assert (refused.status, browser.cookie("session")) == (403, old)
+            assert (refused.status, browser.cookie("session"), browser.cookie("login")) == (403, old, None)
             assert site.tenant.stats.revoke_requests == revoked
         assert (await browser.get("/")).path == "/"
     (record,) = (each for each in caplog.records if each.name == "passwordless_async")
@@ -159,7 +188,9 @@ async def test_a_class_that_the_login_does_not_reach(caplog: pytest.LogCaptureFi
 def test_what_a_browser_writes_is_logged_if_it_is_a_class(demanded: str, shown: str) -> None:
     """Anyone can write it in the URL: no address or number is in the log, and no line break."""
     login = LoginState(id=Secret("id"), expires_at=0, demands={"acr_values": demanded})
-    assert _not_strong(login).advice == (
+    error = _not_strong(login)
+    assert error.acr_values == demanded
+    assert error.advice == (
         f"The step-up demands {shown} the tenant asked for no second factor. Check its MFA policy, or the Action that "
         "demands one."
     )

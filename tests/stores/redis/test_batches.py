@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import secrets
 from typing import TYPE_CHECKING, Any
 
@@ -191,6 +192,7 @@ class HeldRedis(Redis):
     def __init__(self) -> None:
         super().__init__()
         self.connection_pool: Any = self
+        self.sent: list[list[str]] = []  # of each batch, the keys
         self.answers: list[asyncio.Future[bytes]] = []
 
     async def get_connection(self) -> Any:
@@ -203,7 +205,8 @@ class HeldRedis(Redis):
     def pack_commands(self, commands: Any) -> Any:
         return commands
 
-    async def send_packed_command(self, _commands: Any) -> None: ...
+    async def send_packed_command(self, commands: Any) -> None:
+        self.sent.append([key for _, key, *_ in commands])
 
     async def read_response(self) -> bytes:
         self.answers.append(asyncio.get_running_loop().create_future())
@@ -224,6 +227,89 @@ async def test_closing_waits_for_the_answer_to_a_direct_command() -> None:
     server.answers[0].set_result(b"OK")
     assert await asking == b"OK"
     await closing
+
+
+async def some_turns() -> None:
+    for _ in range(10):
+        await asyncio.sleep(0)
+
+
+async def test_a_direct_command_goes_with_those_that_wait() -> None:
+    """They share the round trip."""
+    server = HeldRedis()
+    batches = Batches(server, timeout=PATIENCE)
+    waiting = batches.ask_soon("GET", "waiting")
+    direct = asyncio.create_task(batches.ask_directly("GET", "direct"))
+    await some_turns()
+    server.answers[0].set_result(b"1")
+    await some_turns()
+    server.answers[1].set_result(b"2")
+    assert (server.sent, await waiting, await direct) == ([["waiting", "direct"]], b"1", b"2")
+
+
+async def test_a_direct_command_waits_for_a_batch() -> None:
+    """One batch is on the wire at a time."""
+    server = HeldRedis()
+    batches = Batches(server, timeout=PATIENCE)
+    first = batches.ask("GET", "first")
+    await some_turns()
+    direct = asyncio.create_task(batches.ask_directly("GET", "direct"))
+    await some_turns()
+    assert server.sent == [["first"]]
+    server.answers[0].set_result(b"1")
+    await some_turns()
+    server.answers[1].set_result(b"2")
+    assert (server.sent, await first, await direct) == ([["first"], ["direct"]], b"1", b"2")
+
+
+async def test_direct_commands_after_each_other_go_without_a_batch() -> None:
+    """An answered one is in the way of none."""
+    server = HeldRedis()
+    batches = Batches(server, timeout=PATIENCE)
+    for number in range(2):
+        asking = asyncio.create_task(batches.ask_directly("GET", "key"))
+        await some_turns()
+        assert batches._task is None
+        server.answers[number].set_result(b"value")
+        assert await asking == b"value"
+
+
+async def test_closing_waits_for_the_first_of_two_direct_commands() -> None:
+    """Though the second one, which went by a batch, is answered before."""
+    server = HeldRedis()
+    batches = Batches(server, timeout=PATIENCE)
+    asks = []
+    for name in ("first", "second"):
+        asks.append(asyncio.create_task(batches.ask_directly("GET", name)))
+        await some_turns()
+    closing = asyncio.create_task(batches.drain())
+    server.answers[1].set_result(b"2")
+    await some_turns()
+    assert not closing.done()
+    server.answers[0].set_result(b"1")
+    await closing
+    assert [await ask for ask in asks] == [b"1", b"2"]
+
+
+async def test_the_answer_to_a_cancelled_direct_command_is_no_error_of_the_loop() -> None:
+    """Its failure has no reader, and is not logged as one that was forgotten."""
+    server, lost = HeldRedis(), list[str]()
+    asyncio.get_running_loop().set_exception_handler(lambda _loop, context: lost.append(str(context["message"])))
+    asking = asyncio.create_task(Batches(server, timeout=PATIENCE).ask_directly("GET", "key"))
+    await some_turns()
+    asking.cancel()
+    await after([asking])
+    del asking
+    gc.collect()
+    assert lost == []
+
+
+async def test_a_refusal_names_its_type(redis_server: Any) -> None:
+    """The server's message, which may hold what was sent, is not in it."""
+    async with Redis.from_url(redis_server.url) as client:
+        batches = Batches(client, timeout=PATIENCE)
+        with pytest.raises(StoreUnavailable, match=r"^the store refuses \(ResponseError\)"):
+            await batches.ask("NONSENSE", "key")
 
 
 async def test_a_direct_command_that_is_late_fails_no_other() -> None:
