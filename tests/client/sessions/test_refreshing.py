@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from helpers.clients import arrived, until
+from helpers.remote_store import RemoteStore
 from helpers.session_clients import (
     BOB,
     TOKEN,
@@ -456,3 +457,53 @@ async def test_new_tokens_that_others_went_on_from_are_not_revoked(
         assert refreshed.tokens == (await there.sessions.get(identifier)).tokens
         assert [family.revoked for family in tenant.refresh_families] == [False]
         await there.sessions.refresh(identifier)
+
+
+async def turns(number: int = 50) -> None:
+    """Give the loop turns."""
+    for _ in range(number):
+        await asyncio.sleep(0)
+
+
+async def test_closing_waits_for_the_report_of_new_tokens() -> None:
+    """Without grace too: a store that answers soon has them, and so has the caller."""
+    store = RemoteStore()
+    async with opened(store) as (tenant, (client,)):
+        identifier = await client.sessions.open(await log_in(tenant, client))
+        answered = store.hold("end_refresh")
+        refreshing_it = asyncio.create_task(client.sessions.refresh(identifier))
+        await until(lambda: "end_refresh" in store.asked)
+        closing = asyncio.create_task(client.aclose(grace=0.0))
+        await turns()
+        assert not closing.done()
+        answered.set()
+        await closing
+        assert (await refreshing_it).tokens.refresh_token is not None
+        assert [family.revoked for family in tenant.refresh_families] == [False]
+
+
+@pytest.mark.parametrize("answers", [True, False])
+async def test_closing_waits_for_reports_of_unspent_tokens(monkeypatch: pytest.MonkeyPatch, *, answers: bool) -> None:
+    """For a moment, so that another machine need not wait for the lease to end; then they are given up."""
+    monkeypatch.setattr(refreshing, "_CLOSING_SECONDS", 10.0 if answers else 0.01)
+    store = RemoteStore()
+    async with opened(store, clients=2) as (tenant, (here, there)):
+        identifier = await here.sessions.open(await log_in(tenant, here))
+        fail_call(monkeypatch, store, "release_refresh")
+        held = store.hold("release_refresh")
+        tenant.faults.add(Fault.RATE_LIMITED_SILENT, path=TOKEN, times=1)
+        with pytest.raises(RateLimited):
+            await here.sessions.refresh(identifier)
+        reports = here.sessions._session_refreshes._reports
+        assert len(reports) == 1
+        closing = asyncio.create_task(here.aclose(grace=0.0))
+        await turns()
+        if answers:
+            assert not closing.done()
+            held.set()
+        async with asyncio.timeout(10):
+            await closing
+        assert len(reports) == 0
+        if answers:
+            await there.sessions.refresh(identifier)
+            assert tenant.stats.refresh_rotations == 1
