@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from helpers.clients import arrived, until
+from helpers.remote_store import RemoteStore
 from helpers.session_clients import ADA, SCOPE, TOKEN, fail_call, opened, user_of
 from passwordless_async import (
     AccessDenied,
@@ -221,6 +222,52 @@ async def test_a_client_that_is_closed_drops_no_tokens_of_a_login(
             await logging_in
         assert [family.revoked for family in tenant.refresh_families] == [not takes]
         assert [orphan.tokens is not None for orphan in orphans] == [True] * takes
+
+
+async def test_a_closed_client_leaves_no_session_whose_answer_was_lost(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The store has opened it and says so to no one: it is closed again, and its tokens are revoked."""
+    monkeypatch.setattr(opening, "_CLOSING_SECONDS", 20.0)
+    store = RemoteStore()
+    async with opened(store) as (tenant, (client,)):
+        otp = await code(tenant, client)
+        ask = store.hold("open")
+        logging_in = asyncio.create_task(log_in(client, otp))
+        await until(lambda: "open" in store.asked)
+        store.answers.clear()
+        ask.set()
+        await until(lambda: repr(store.inner) == "<MemoryStore of 1 sessions>")
+        closing = asyncio.create_task(client.aclose(grace=0.0))
+        await until(lambda: repr(store.inner) == "<MemoryStore of 0 sessions>")
+        store.answers.set()
+        await closing
+        with pytest.raises(OutcomeUnknown):
+            await logging_in
+        assert [family.revoked for family in tenant.refresh_families] == [True]
+
+
+async def test_closing_waits_a_moment_for_an_application_that_does_not_take_the_tokens(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Then what it does with them is cancelled: nothing goes on after the closing."""
+    store, ends = RemoteStore(), list[str]()
+    monkeypatch.setattr(opening, "_CLOSING_SECONDS", 0.01)
+
+    async def hang(_orphan: Orphan) -> None:
+        try:
+            await asyncio.get_running_loop().create_future()
+        finally:
+            ends.append("cancelled")
+
+    async with opened(store, on_orphan=hang) as (tenant, (client,)):
+        otp = await code(tenant, client)
+        store.hold("open")
+        logging_in = asyncio.create_task(log_in(client, otp))
+        await until(lambda: "open" in store.asked)
+        async with asyncio.timeout(10):
+            await client.aclose(grace=0.0)
+        assert ends == ["cancelled"]
+        with pytest.raises(OutcomeUnknown):
+            await logging_in
 
 
 async def turns_of(closing: Coroutine[Any, Any, object]) -> int:
