@@ -43,7 +43,7 @@ def connect(url: Secret) -> tuple[Redis | RedisCluster, Sequence[Any]]:
     if server not in {"redis", "rediss"} or kind not in {"sentinel", "cluster"}:
         return _one(url)
     # In a malformed URL the password may be in any part: each is a secret.
-    credentials, place = _split(rest, "@", last=True) if "@" in rest else (conceal(""), rest)
+    credentials, place = _split(rest, "@", last=True)
     hosts, path = _split(place, "/")
     addresses = [_address(host) for host in map(conceal, hosts.split(","))]
     options = _options(credentials, tls=server == "rediss")

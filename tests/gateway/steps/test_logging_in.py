@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING
+from types import SimpleNamespace
+from typing import TYPE_CHECKING, Any
 from urllib.parse import urlencode
 
 from helpers import sites
 from helpers.sites import ADA, BOB
 from passwordless_async import StoreError
 from passwordless_async._common import clock as _clock
+from passwordless_async._common.secret import Secret
 from passwordless_async.gateway import AuditEvent, AuditKind
+from passwordless_async.gateway.state import LoginState
+from passwordless_async.gateway.steps.logging_in import logged_in
 from passwordless_async.testing import Fault
 
 if TYPE_CHECKING:
@@ -42,6 +46,17 @@ async def test_the_session_before_ends() -> None:
         other = await site.browser()
         other.set_cookie("session", before or "")
         assert (await other.get("/session")).json["logged_in"] is False
+
+
+async def test_a_session_that_the_browser_has_already_goes_on() -> None:
+    """The request was sent twice, and the other one has brought its cookie."""
+    async with sites.opened() as site:
+        browser = await site.browser()
+        await browser.log_in()
+        session = Secret(browser.cookie("session") or "")
+        visit: Any = SimpleNamespace(services=site.gateway._handler._services, session=session, login=None)
+        reply = await logged_in(visit, LoginState(id=Secret("id"), expires_at=0), session)
+        assert (reply.session, await _is_logged_in(browser)) == (session, True)
 
 
 async def test_a_user_keeps_the_newest_sessions() -> None:

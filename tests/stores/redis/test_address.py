@@ -110,6 +110,7 @@ def test_the_scheme_decides_about_tls_to_the_sentinels_too() -> None:
         "redis+cluster://{}",
         "redis+cluster://{}@",
         "redis+cluster://{}@a",
+        "redis+cluster://{}@:1",
         "redis+cluster://{}@a:1,",
         "redis+cluster://{}@a:0",
         "redis+cluster://{}@a:65536",

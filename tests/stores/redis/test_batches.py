@@ -192,23 +192,25 @@ class HeldRedis(Redis):
     def __init__(self) -> None:
         super().__init__()
         self.connection_pool: Any = self
-        self.sent: list[list[str]] = []  # of each batch, the keys
-        self.answers: list[asyncio.Future[bytes]] = []
+        self.sent: list[list[Any]] = []  # of each batch, the first arguments
+        self.answers: list[asyncio.Future[Any]] = []
+        self.was_cut_at_once: list[bool] = []  # for each connection that was given up
 
     async def get_connection(self) -> Any:
         return self
 
     async def release(self, _connection: Any) -> None: ...
 
-    async def disconnect(self, nowait: bool = False) -> None: ...  # noqa: FBT001, FBT002 - as the client calls it
+    async def disconnect(self, nowait: bool = False) -> None:  # noqa: FBT001, FBT002 - as the client calls it
+        self.was_cut_at_once.append(nowait)
 
     def pack_commands(self, commands: Any) -> Any:
         return commands
 
     async def send_packed_command(self, commands: Any) -> None:
-        self.sent.append([key for _, key, *_ in commands])
+        self.sent.append([first for _, first, *_ in commands])
 
-    async def read_response(self) -> bytes:
+    async def read_response(self) -> Any:
         self.answers.append(asyncio.get_running_loop().create_future())
         return await self.answers[-1]
 
@@ -323,11 +325,25 @@ async def test_a_direct_command_that_is_late_fails_no_other() -> None:
     batches._timeout = PATIENCE
     with pytest.raises(StoreUnavailable, match="in time"):
         await direct
+    assert server.was_cut_at_once == [True]  # a server that hangs would not say goodbye either
     async with asyncio.timeout(PATIENCE):
         while len(server.answers) < 2:  # noqa: ASYNC110 - only polling tells
             await asyncio.sleep(0)
     server.answers[1].set_result(b"value")
     assert await later == b"value"
+
+
+@pytest.mark.parametrize(("acknowledged", "is_kept"), [(2, True), (1, False), (3, True), (b"2", False)])
+async def test_so_many_replicas_must_have_a_write(acknowledged: object, *, is_kept: bool) -> None:
+    """By the answer to WAIT, which goes behind the commands; otherwise the write may be lost at a fail-over."""
+    server = HeldRedis()
+    asking = Batches(server, timeout=PATIENCE, replicas=2).ask("SET", "key", "value")
+    for answer in (b"OK", acknowledged):
+        await some_turns()
+        server.answers[-1].set_result(answer)
+    (outcome,) = await asyncio.gather(asking, return_exceptions=True)
+    assert server.sent == [["key", 2]]
+    assert (outcome == b"OK", isinstance(outcome, StoreUnavailable)) == (is_kept, not is_kept)
 
 
 async def test_closing_waits_for_answers(redis_url: str) -> None:
@@ -405,10 +421,12 @@ class HeldCluster(RedisCluster):
 
     def __init__(self) -> None:
         self.is_known = asyncio.Event()
+        self.is_asked_for = False
 
     def __del__(self, *_: Any) -> None: ...
 
     async def initialize(self, *_: Any, **__: Any) -> Any:
+        self.is_asked_for = True
         await self.is_known.wait()
 
 
@@ -423,6 +441,17 @@ async def test_a_command_to_a_cluster_that_is_closed_meanwhile_is_not_sent() -> 
     with pytest.raises(StoreUnavailable, match="the store was closed"):
         await asking
     assert batches._nodes == {}
+
+
+async def test_a_cluster_that_was_closed_is_not_asked_for_its_nodes() -> None:
+    """Its connections are gone."""
+    cluster = HeldCluster()
+    batches = ClusterBatches(cluster, timeout=PATIENCE)
+    await batches.drain()
+    cluster.is_known.set()
+    with pytest.raises(StoreUnavailable, match="the store was closed"):
+        await batches.ask("GET", "key")
+    assert cluster.is_asked_for is False
 
 
 async def test_a_command_to_a_cluster_waits_with_those_of_its_first_key(monkeypatch: pytest.MonkeyPatch) -> None:
