@@ -101,3 +101,11 @@ def test_the_tests_of_a_module_are_run_first() -> None:
     assert (alike, near) == (("tests/client/test_events.py", *quick), ("tests/client/test_closing.py", *quick))
     assert "tests/client/traffic/test_gate.py" in beside
     assert stages(module, tables, own_only=True) == [own, alike]
+
+
+def test_a_module_without_tests_of_its_own_has_those_beside_it() -> None:
+    """As an ``__init__`` has."""
+    tables: dict[str, dict[str, list[str]]] = {"own": {}, "also": {}}
+    module = Path("passwordless_async/cli/__init__.py")
+    assert [stage[-2:] for stage in stages(module, tables)] == [("-m", "not slow")]
+    assert stages(module, tables, own_only=True) == []

@@ -63,7 +63,7 @@ class RedisStore(RedisSessions, RedisCodes, RedisServers, RedisCounters):
         timeout: float = 2.0,
         replicas: int = 0,
     ) -> None:
-        redis = conceal(redis)
+        redis = conceal(redis) if isinstance(redis, str) else redis
         super().__init__(redis, prefix=prefix, timeout=timeout, replicas=replicas)
         if not isinstance(keys, KeyRing):
             raise UsageError("keys", "must be a KeyRing: nothing is kept that is not sealed")

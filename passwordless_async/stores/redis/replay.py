@@ -67,7 +67,7 @@ class RedisReplayStore(OnRedis):
         replicas: int = 0,
         max_per_key: int = 100_000,
     ) -> None:
-        redis = conceal(redis)
+        redis = conceal(redis) if isinstance(redis, str) else redis
         self._max_per_key = _check.positive("max_per_key", max_per_key)
         super().__init__(redis, prefix=prefix, timeout=timeout, replicas=replicas)
         self.clock: Callable[[], float] = _clock.steady()
