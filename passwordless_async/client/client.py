@@ -511,8 +511,8 @@ class PasswordlessClient:
         Returns:
             An outcome for each login, in order of completion. A failed login is an outcome with an ``error``; it does
             not raise. To leave the loop early, use ``contextlib.aclosing``: requests that were not sent are dropped
-            without an outcome, those on the wire are finished, and their tokens go to ``on_orphan``. To have an outcome
-            for each login that was read, end ``logins`` instead.
+            without an outcome, those on the wire are finished, and what was sent goes to ``on_orphan``, tokens or
+            error. To have an outcome for each login that was read, end ``logins`` instead.
 
         Raises:
             UsageError: ``concurrency`` is below 1, or an item of ``logins`` is not a :class:`Login`.

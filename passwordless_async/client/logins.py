@@ -63,7 +63,7 @@ class Logins:
     _profile: Profile
     _nonces: SharedNonces | None  # that other processes have learned
     _flights: SingleFlight[tuple[Recipient, Secret], TokenSet] = attrs.field(init=False)
-    # The tokens of outcomes that were not taken yet, by the outcome's id. Other callers may have taken the same tokens.
+    # The results of outcomes that were not taken yet, by the outcome's id. Other callers may have taken the same ones.
     _held: dict[int, Held[TokenSet]] = attrs.field(init=False, factory=dict)
 
     def __attrs_post_init__(self) -> None:
@@ -133,7 +133,10 @@ class Logins:
             )
         except PasswordlessError as error:
             return Outcome(login, error=error)
-        outcome = Outcome(login, tokens=held.result)
+        if isinstance(held.result, PasswordlessError):
+            outcome = Outcome(login, error=held.result)
+        else:
+            outcome = Outcome(login, tokens=held.result)
         self._held[id(outcome)] = held
         return outcome
 
@@ -143,7 +146,7 @@ class Logins:
             held.receive()
 
     async def untaken(self, outcome: Outcome) -> None:
-        """Report that the consumer did not receive an outcome: its tokens are an orphan, unless others took them."""
+        """Report that the consumer did not receive an outcome: it is an orphan, unless others took the same result."""
         held = self._held.pop(id(outcome), None)
         handover = None if held is None else held.give_back()
         if handover is not None:

@@ -16,6 +16,7 @@ from passwordless_async import (
     Email,
     Login,
     Orphan,
+    OutcomeUnknown,
     TokenSet,
     WrongCode,
 )
@@ -286,6 +287,34 @@ async def test_tokens_that_a_single_call_has_are_no_orphan() -> None:
             await until(lambda: client._logins._held)
         assert arrived(tenant, REVOKE) == 0
         await client.refresh(tokens)
+
+
+async def test_an_error_that_is_not_taken_is_an_orphan() -> None:
+    """Its code may be spent: ``on_orphan`` learns of it as of a login whose caller was cancelled, and once."""
+    orphans: list[Orphan] = []
+    async with opened(on_orphan=orphans.append) as (tenant, client):
+        tenant.faults.add(Fault.DROP_AFTER_PROCESSING, path=TOKEN, times=2)
+        await asyncio.gather(client.start(ADA), client.start(BOB))
+        logins = [Login(who, tenant.outbox.code_for(who), scope=SCOPE, tag=who) for who in (ADA, BOB)]
+        async with aclosing(client.exchange_many(logins)) as outcomes:
+            taken = await anext(outcomes)
+            await until(lambda: len(client._logins._held) == 1)
+        (left,) = {ADA, BOB} - {taken.login.who}
+        assert [(orphan.who, orphan.tag, type(orphan.error)) for orphan in orphans] == [(left, left, OutcomeUnknown)]
+        assert (client._logins._held, client._logins._flights._flights) == ({}, {})
+
+
+async def test_an_error_that_is_not_taken_is_no_orphan_if_nothing_was_sent() -> None:
+    """A code that was presented before, for example: the service has seen nothing of this login."""
+    orphans: list[Orphan] = []
+    async with opened(on_orphan=orphans.append) as (tenant, client):
+        await asyncio.gather(client.start(ADA), client.start(BOB))
+        logins = [Login(who, tenant.outbox.code_for(who)) for who in (ADA, BOB)]
+        assert [outcome.error async for outcome in client.exchange_many(logins)] == [None, None]
+        async with aclosing(client.exchange_many(logins)) as outcomes:
+            assert type((await anext(outcomes)).error) is CodeSpent
+            await until(lambda: len(client._logins._held) == 1)
+        assert (orphans, client._logins._held) == ([], {})
 
 
 async def test_tokens_of_two_lines_that_are_not_taken_are_one_orphan() -> None:

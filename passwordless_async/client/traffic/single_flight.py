@@ -109,9 +109,12 @@ class _Flight(Generic[K, T]):
 
 @attrs.frozen(eq=False, repr=False)
 class Held(Generic[T]):
-    """A result that its waiter has neither received nor given back yet: until then, the flight can be joined."""
+    """A result or error that its waiter has neither received nor given back yet.
 
-    result: T
+    Until then, a flight with a result can be joined.
+    """
+
+    result: T | PasswordlessError
     _settle: Callable[..., asyncio.Task[None] | None]
 
     def receive(self) -> None:
@@ -183,7 +186,10 @@ class SingleFlight(Generic[K, T]):
         queue: Hashable = None,
         finish: bool = False,
     ) -> Coroutine[Any, Any, Held[T]]:
-        """Do as :meth:`run`, for a caller that learns only later whether the result is received."""
+        """Do as :meth:`run`, for a caller that learns only later whether the result, or error, is received.
+
+        Raises only errors from outside the library, and those of closing.
+        """
         return self._wait(_Flight(key, detail, queue), call, SingleFlight._hold, finish=finish)
 
     async def _wait(
@@ -223,18 +229,16 @@ class SingleFlight(Generic[K, T]):
         self._leave(flight)
         # A flight is cancelled by closing; its waiter was not cancelled. An error from outside the library, for example
         # of an application's hook, is raised by every waiter.
-        result = _ended(flight) if flight.task.cancelled() else flight.task.result()
+        result = _ended(flight) if flight.task.cancelled() else _own(flight.task.result())
         if isinstance(result, PasswordlessError):
-            # A copy for each waiter: an exception that is raised twice collects both tracebacks.
-            raise copy.copy(result)
+            raise result
         return result
 
     def _hold(self, flight: _Flight[K, T]) -> Held[T]:
-        """Take the result of a landed flight and do not leave it yet; an error is received at once."""
+        """Take the result or error of a landed flight, and do not leave it yet."""
         result = flight.result
-        if result is None or isinstance(result, PasswordlessError):
-            result = self._receive(flight)
-        return Held(result, partial(self._settle, flight))
+        # What was cancelled, or failed with an error from outside the library, has no result: that is raised.
+        return Held(self._receive(flight) if result is None else _own(result), partial(self._settle, flight))
 
     def _settle(self, flight: _Flight[K, T], *, is_received: bool) -> asyncio.Task[None] | None:
         flight.is_delivered = flight.is_delivered or is_received
@@ -375,6 +379,11 @@ async def _wait_for(tasks: Iterable[asyncio.Task[Any]], seconds: float) -> None:
     waited = set(tasks)
     if waited:
         await asyncio.wait(waited, timeout=seconds)
+
+
+def _own(result: T) -> T:
+    """Return a waiter's own copy of an error: an exception that is raised twice collects both tracebacks."""
+    return copy.copy(result) if isinstance(result, PasswordlessError) else result
 
 
 def _require_own_loop(flight: _Flight[Any, Any] | None) -> None:

@@ -14,6 +14,7 @@ import pytest
 from yarl import URL
 
 from helpers import plants
+from helpers.values import present
 from helpers.wire import Wire
 from passwordless_async._common.http import HttpRequest, HttpResponse
 from passwordless_async.client.traffic.single_flight import Departure, SingleFlight, cancellations
@@ -299,13 +300,43 @@ async def test_a_held_result_is_an_orphan_if_no_waiter_received_it(wire: Wire, r
     assert flights._flights == {}
 
 
-async def test_an_error_is_not_held(wire: Wire) -> None:
-    """It is raised, and the flight is over."""
+@pytest.mark.parametrize("is_received", [True, False])
+async def test_a_held_error_is_an_orphan_if_no_waiter_received_it(wire: Wire, *, is_received: bool) -> None:
+    """As a result is. Each waiter has a copy of its own, and a new caller does not join the flight."""
+    taken = Taken()
+    flights: Flights = SingleFlight(orphaned=taken)
+    first, second = (
+        asyncio.create_task(flights.hold("key", lambda departure: send_for_good(departure, wire), detail="what"))
+        for _ in range(2)
+    )
+    await wire.reach(1)
+    error = OutcomeUnknown("no response")
+    wire.answer(0, error)
+    held, other = await first, await second
+    assert isinstance(held.result, OutcomeUnknown)
+    assert len({id(error), id(held.result), id(other.result)}) == 3
+    assert flights.detail("key") is None
+    held.give_back()
+    if is_received:
+        other.receive()
+    else:
+        await present(other.give_back())
+    assert taken.results == ([] if is_received else [("what", error)])
+    assert flights._flights == {}
+
+
+async def test_what_holds_a_flight_that_closing_ends_has_its_error(wire: Wire) -> None:
+    """It is raised: there is nothing to hold. So is an exception that is not ours."""
     flights: Flights = SingleFlight()
     holding = asyncio.create_task(flights.hold("key", lambda _departure: wire.send(POST)))
     await wire.reach(1)
-    wire.answer(0, NotSent("nothing was sent"))
-    with pytest.raises(NotSent):
+    assert await flights.aclose() == ()
+    with pytest.raises(NotSent, match="closed"):
+        await holding
+    holding = asyncio.create_task(flights.hold("key", lambda _departure: wire.send(POST)))
+    await wire.reach(2)
+    wire.answer(1, LookupError("the hook is broken"))
+    with pytest.raises(LookupError):
         await holding
     assert flights._flights == {}
 
