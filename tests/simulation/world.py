@@ -225,11 +225,14 @@ class World:
         """Present a code that was presented before, as a form that is sent again does."""
         known = [one for one in self.presented.values() if one.who == who]
         if known:
-            self.asked_again.append(known[-1])
+            again = known[-1]
+            self.asked_again.append(again)
+            # Before the call too: a process that is killed does not end it.
+            again.is_outdated = self._newest_code(who) != again.code
             try:
-                await self._exchange(process, known[-1])
+                await self._exchange(process, again)
             finally:
-                known[-1].is_outdated = self._newest_code(who) != known[-1].code
+                again.is_outdated = again.is_outdated or self._newest_code(who) != again.code
 
     async def wrong_code(self, process: Process, who: Email, number: int) -> None:
         await self._exchange(process, self._new(who, f"wrong{number}-{len(self.presented)}"))
