@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -58,11 +58,10 @@ class Departure:
         self._is_gone = False
         self._watcher: asyncio.Task[None] | None = None
 
-    def __enter__(self) -> Self:
+    def __enter__(self) -> None:
         self._task = asyncio.current_task()
         self._cancelling = 0 if self._task is None else self._task.cancelling()
         self._departures.add(self)
-        return self
 
     def begin(self) -> None:
         """Watch the browser from now on."""

@@ -3,19 +3,92 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
+from typing import TYPE_CHECKING, Any, cast
 
 import pytest
 
 from passwordless_async.gateway.mounts import departures
 from passwordless_async.gateway.mounts.departures import Departures
 
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
-@pytest.fixture(autouse=True)
+
+@pytest.fixture
 def _at_once(monkeypatch: pytest.MonkeyPatch) -> None:
     """Look at once."""
     monkeypatch.setattr(departures, "_PATIENCE_SECONDS", 0.0)
 
 
+class Loop:
+    """An event loop whose time passes when a test says so."""
+
+    def __init__(self) -> None:
+        self.now = 0.0
+        self.timers: list[tuple[float, Callable[[], None]]] = []
+
+    def time(self) -> float:
+        return self.now
+
+    def call_later(self, seconds: float, call: Callable[[Loop], None], loop: Loop) -> None:
+        self.timers.append((self.now + seconds, lambda: call(loop)))
+
+    def pass_until(self, now: float) -> None:
+        """Let the time pass to that of the one timer, and fire it."""
+        self.now = now
+        ((due, fire),) = self.timers
+        assert due == now
+        self.timers.clear()
+        fire()
+
+
+class Call:
+    """A call that notes that its browser is watched."""
+
+    def __init__(self) -> None:
+        self.is_watched = False
+
+    def begin(self) -> None:
+        self.is_watched = True
+
+
+def test_each_call_is_watched_after_a_quarter_of_a_second(monkeypatch: pytest.MonkeyPatch) -> None:
+    """One timer serves all calls, and there is none without calls."""
+    loop, watch = Loop(), Departures()
+    monkeypatch.setattr(asyncio, "get_running_loop", lambda: loop)
+    first, second, third = calls = [cast("Any", Call()) for _ in range(3)]
+    watch.add(first)
+    loop.now = 0.125
+    watch.add(second)
+    loop.pass_until(0.25)
+    assert [call.is_watched for call in calls] == [True, False, False]
+    loop.pass_until(0.5)
+    assert ([call.is_watched for call in calls], loop.timers) == ([True, True, False], [])
+    watch.add(third)
+    loop.pass_until(0.75)
+    assert (third.is_watched, loop.timers) == (True, [])
+
+
+def test_a_call_that_has_ended_is_not_watched(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Most have ended by then, and cost nothing."""
+    loop, watch, call = Loop(), Departures(), cast("Any", Call())
+    monkeypatch.setattr(asyncio, "get_running_loop", lambda: loop)
+    watch.add(call)
+    watch.discard(call)
+    loop.pass_until(0.25)
+    assert (call.is_watched, loop.timers) == (False, [])
+
+
+async def test_the_end_of_a_call_is_told() -> None:
+    """Nothing of it is kept."""
+    watch = Departures()
+    with watch.of(asyncio.Event().wait):  # type: ignore[arg-type] # what it returns is not read
+        assert len(watch._new) == 1
+    assert watch._new == {}
+
+
+@pytest.mark.usefixtures("_at_once")
 async def test_a_browser_that_goes() -> None:
     """What is under way is cancelled, and the task goes on as if nothing had been."""
     gone = asyncio.Event()
@@ -30,11 +103,59 @@ async def test_a_browser_that_goes() -> None:
         return "over"
 
     task = asyncio.create_task(call())
-    async with asyncio.timeout(10):
-        assert await task == "over"
-    assert task.cancelling() == 0
+    done, _ = await asyncio.wait([task], timeout=10)
+    assert (done, task.result(), task.cancelling()) == ({task}, "over", 0)
 
 
+@pytest.mark.usefixtures("_at_once")
+@pytest.mark.parametrize("outcome", [None, ValueError("call")])
+async def test_a_call_that_ends_otherwise_when_its_browser_goes(outcome: Exception | None) -> None:
+    """What it returns or raises counts."""
+    gone = asyncio.Event()
+
+    async def until_gone() -> None:
+        await gone.wait()
+
+    async def call() -> str:
+        with Departures().of(until_gone):
+            gone.set()
+            try:
+                await asyncio.Event().wait()
+            except asyncio.CancelledError:
+                if outcome is not None:
+                    raise outcome from None
+        return "over"
+
+    task = asyncio.create_task(call())
+    await asyncio.wait([task], timeout=10)
+    assert (task.exception(), None if outcome else task.result()) == (outcome, None if outcome else "over")
+
+
+@pytest.mark.usefixtures("_at_once")
+async def test_a_call_of_a_task_that_was_cancelled_before() -> None:
+    """The cancellation that the task has survived is not that of the browser, which goes no further."""
+    gone, started = asyncio.Event(), asyncio.Event()
+
+    async def until_gone() -> None:
+        await gone.wait()
+
+    async def call() -> str:
+        started.set()
+        with contextlib.suppress(asyncio.CancelledError):
+            await asyncio.Event().wait()
+        with Departures().of(until_gone):
+            gone.set()
+            await asyncio.Event().wait()
+        return "over"
+
+    task = asyncio.create_task(call())
+    await started.wait()
+    task.cancel()
+    done, _ = await asyncio.wait([task], timeout=10)
+    assert (done, task.result(), task.cancelling()) == ({task}, "over", 1)
+
+
+@pytest.mark.usefixtures("_at_once")
 async def test_a_call_that_ends_before() -> None:
     """Its watcher ends too; errors of the call go on."""
     watching = asyncio.Event()
@@ -54,6 +175,7 @@ async def test_a_call_that_ends_before() -> None:
     assert asyncio.all_tasks() == {asyncio.current_task()}
 
 
+@pytest.mark.usefixtures("_at_once")
 async def test_another_cancellation_goes_on() -> None:
     """A server that shuts down cancels its calls; also one whose browser has gone at that moment."""
     gone = asyncio.Event()

@@ -24,7 +24,13 @@ class Connection(asyncio.Transport):
 
 
 @pytest.mark.parametrize(
-    ("headers", "is_closed"), [(EVENTS, True), ((("Content-Type", "text/html"),), False), ((), False)]
+    ("headers", "is_closed"),
+    [
+        (EVENTS, True),
+        ((("Content-Type", "text/html"),), False),
+        ((("Accept", "text/event-stream"), ("Content-Type", "text/html")), False),
+        ((), False),
+    ],
 )
 async def test_only_streams_of_events_are_ended(headers: tuple[tuple[str, str], ...], *, is_closed: bool) -> None:
     """Other responses go on; what ended before is left alone."""

@@ -35,3 +35,4 @@ def test_an_upstream_has_so_many_in_all() -> None:
     for release in releases:
         release()
     assert (traffic.calls, dict(traffic.of_session)) == (0, {})
+    assert repr(traffic) == "Traffic(at_most=2, per_session=2, calls=0)"
