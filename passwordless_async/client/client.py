@@ -229,7 +229,7 @@ class PasswordlessClient:
             factors = closing.create_task(self._mfa.aclose(grace=grace))
         await self._sessions.aclose_logins(grace=max(ends - loop.time(), 0.0))
         await self._dispatcher.aclose()
-        await self._peers.aclose(grace=grace)
+        await self._peers.aclose(grace=max(ends - loop.time(), 0.0))
         await self._transport.aclose()
         known = len(logins.result()) + refreshes.result() + factors.result()
         return ClosingReport(

@@ -69,10 +69,12 @@ class Profile:
             users in your own network. Otherwise it is the address of a proxy, and all users would share its limits.
         cool_down: Seconds after a start in which the same user cannot get another code, because a new code invalidates
             the first; 0: none.
-        outage_after: Number of failures at an endpoint within ``outage_window`` that opens its circuit, if they are
-            also ``outage_ratio`` of the calls: then calls to it fail at once. All failures of one user count as one,
-            because they may be about that user. Each connection that cannot be made counts.
-        outage_ratio: The share of the calls within the window that must fail, above 0 and at most 1.
+        outage_after: Number of failures at an endpoint within ``outage_window`` that opens its circuit, if
+            ``outage_ratio`` is reached too: then calls to it fail at once. All failures of one user count as one,
+            because they may be about that user: with fewer users, time-outs open no circuit. Each connection that
+            cannot be made counts.
+        outage_ratio: The share of these failures among them and the answered calls that opens a circuit, above 0 and
+            at most 1.
         outage_window: Seconds after which a failure is forgotten.
         outage_rest: Seconds until one call probes the server; doubled each time that call fails.
         outage_rest_at_most: The maximum of that rest, in seconds, and the time after which another call probes the

@@ -3,9 +3,10 @@
 Invariants:
 
 - Closed, open and half-open are the states, as the pattern names them. A circuit opens if the calls of
-  ``outage_after`` users have failed within ``outage_window`` seconds, and these are at least ``outage_ratio`` of the
-  calls in it.
+  ``outage_after`` users have failed within ``outage_window`` seconds, and these users are at least ``outage_ratio`` of
+  them and the answered calls together.
 - The failures of one user within the window count as one: what fails for one user only opens no circuit for the others.
+  A user is an address or number where a code is sent or used, and a subject where tokens are.
 - While it is open, no call is sent. After a rest it is half-open: one call is sent, and no other until that one has
   ended, or has taken ``outage_rest_at_most`` seconds.
 - The rest doubles each time that call fails, up to ``outage_rest_at_most``; any response closes the circuit.
@@ -52,6 +53,7 @@ class _Window:
         number = int(_clock.monotonic() / self._bucket_seconds)
         if not self._answered or self._answered[-1][0] != number:
             self._answered.append([number, 0])
+            self._forget()
         self._answered[-1][1] += 1
 
     def failed(self, user: Hashable) -> bool:

@@ -5,8 +5,9 @@ Invariants:
 - Nothing is signed before it may be sent: a call enters the gate first, and then its flow makes the proof.
 - Only ``retries.py`` decides what may be sent again, and when.
 - A call waits no longer than its policy's patience. A call that cannot be sent in time is refused at once.
-- ``Departure.on_wire`` is true from the first byte of a request until the try ends: ending the call would lose what the
-  response brings. A later request of the try that is not sent, or is challenged, changes neither it nor ``was_sent``.
+- ``Departure.on_wire`` is true from the first byte of a request until the try fails, and stays true after a success:
+  ending the call would lose what the response brings. A later request of the try that is not sent, or is challenged,
+  changes neither it nor ``was_sent``.
 """
 
 from __future__ import annotations

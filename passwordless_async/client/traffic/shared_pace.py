@@ -75,7 +75,7 @@ class Reservations:
             self._owed = min(self._owed + 1, self._batch)
 
     def undo(self) -> None:
-        """Undo the count of the last request: the next one gets its slot, unless it is missed by then."""
+        """Undo the count of the last request, and of no earlier one: the next one gets its slot, if it is in time."""
         if self._taken is None:
             self._owed = max(self._owed - 1, 0)
         else:

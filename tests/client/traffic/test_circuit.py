@@ -237,6 +237,16 @@ def test_the_memory_of_circuits_is_bounded() -> None:
     assert len(circuits._breakers) == 64
 
 
+def test_failures_are_forgotten_while_calls_are_answered(breaker: Breaker, clock: Any) -> None:
+    """Also if no other call fails: a user is not remembered for longer than the window."""
+    breaker.failed(0, "ada")
+    breaker.answered()
+    assert list(breaker._window._failed) == ["ada"]
+    clock.time += 10
+    breaker.answered()
+    assert list(breaker._window._failed) == []
+
+
 def test_the_memory_of_failures_is_bounded(breaker: Breaker, clock: Any) -> None:
     """However many users' calls fail; the user who failed longest ago is forgotten first."""
     for _ in range(30_000):
