@@ -215,6 +215,13 @@ def test_a_function_that_would_have_to_be_awaited(function: Any) -> None:
     assert str(caught.value) == "on_audit: must be a plain function: it is not awaited"
 
 
+@pytest.mark.parametrize("given", [5, "on_audit", [print, 5]])
+def test_what_cannot_be_called_is_no_function(given: object) -> None:
+    """The error names its type."""
+    with pytest.raises(UsageError, match=r"must be a function, not (int|str)"):
+        _check.plain_functions("on_audit", given)
+
+
 @pytest.mark.parametrize("function", [_Plain(), _Plain, [].append, functools.partial(_Plain(), 1), Mock(), print])
 def test_a_function_that_is_not_awaited(function: Any) -> None:
     """Whatever can be called."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import functools
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 from unittest.mock import AsyncMock, Mock
 
 import pytest
@@ -17,6 +17,13 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
     from helpers.sites import Site
+
+
+def test_what_a_hook_gets_does_not_print() -> None:
+    """Neither the user nor the address, also if they are plain texts."""
+    who, address = cast("Any", ("ada@example.com", "203.0.113.7"))
+    shown = repr(Starting(who=who, address=address, device="Firefox on Linux", language="en"))
+    assert shown == "Starting(who=<redacted>, address=<redacted>, device='Firefox on Linux', language='en')"
 
 
 async def test_before_start(serve: Callable[..., Awaitable[Site]]) -> None:

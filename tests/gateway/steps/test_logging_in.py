@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     import pytest
 
     from helpers.sites import Browser
+    from passwordless_async import StoredSession, TokenSet
 
 
 async def test_tokens_that_cannot_be_kept_are_revoked() -> None:
@@ -33,6 +34,24 @@ async def test_tokens_that_cannot_be_kept_are_revoked() -> None:
         seen = await browser.post("/factor", {"code": site.tenant.mfa.otp_for(ADA)})
         assert (seen.status, browser.cookie("session")) == (503, None)
         assert site.tenant.stats.revoke_requests == 1
+
+
+async def test_the_tokens_of_a_second_factor_are_those_of_its_user(monkeypatch: pytest.MonkeyPatch) -> None:
+    """If they cannot be kept, ``on_orphan`` hears of the user."""
+    seen = []
+    async with sites.opened() as site:
+        keep = site.client.sessions.keep
+
+        async def noted(tokens: TokenSet, **named: Any) -> StoredSession:
+            seen.append(named["who"])
+            return await keep(tokens, **named)
+
+        monkeypatch.setattr(site.client.sessions, "keep", noted)
+        site.tenant.users.add(ADA, mfa=["otp"])
+        browser = await site.browser()
+        await browser.log_in()
+        await browser.post("/factor", {"code": site.tenant.mfa.otp_for(ADA)})
+    assert seen == [ADA]
 
 
 async def test_the_session_before_ends() -> None:
