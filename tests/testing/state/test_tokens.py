@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import time
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
 from helpers.tenant_wire import ADA, Opener, Wire, claims_of, log_in_offline, revoke, segment_of, stop_at_mfa
-from passwordless_async.testing import BOUND_API, MULTI_FACTOR
+from passwordless_async.testing import BOUND_API, MULTI_FACTOR, TenantSettings, TenantStats
+from passwordless_async.testing.state.tokens import RefreshTokens
 
 
 async def test_a_login_without_offline_access(wire: Wire) -> None:
@@ -174,6 +176,18 @@ async def test_lifetimes(wire_for: Opener) -> None:
         used = (await wire.refresh(used)).json["refresh_token"]
     wire.tenant.clock.advance(101)
     assert (await wire.refresh(used)).words == UNKNOWN
+
+
+@pytest.mark.parametrize(
+    ("started_at", "used_at", "is_over"),
+    [(0.0, 900.0, True), (0.5, 900.0, False), (9.0, 600.0, True), (9.0, 600.5, False)],
+)
+def test_the_moment_in_which_a_lifetime_is_over(started_at: float, used_at: float, *, is_over: bool) -> None:
+    """A lifetime of so many seconds is over when they are."""
+    settings = TenantSettings(refresh_lifetime=1000, refresh_idle_lifetime=400)
+    clock: Any = SimpleNamespace(now=lambda: 1000.0)
+    family: Any = SimpleNamespace(started_at=started_at, used_at=used_at)
+    assert RefreshTokens(settings, clock, TenantStats())._expired(family) is is_over
 
 
 async def test_lifetimes_that_do_not_end(wire_for: Opener) -> None:
