@@ -220,12 +220,17 @@ async def test_a_wrong_argument_is_named_before_the_client_is_asked_to_send() ->
     """Even by a client that is closed, which sends nothing."""
     async with opened() as (_, client, tokens):
         await client.aclose()
-        with pytest.raises(UsageError, match="offline_access"):
-            await client.refresh(attrs.evolve(tokens, refresh_token=None))
-        with pytest.raises(ClientClosed):
-            await client.refresh(tokens)
+        without, others = attrs.evolve(tokens, refresh_token=None), attrs.evolve(tokens, client_id="other")
+        for call in (client.refresh, client.revoke):
+            with pytest.raises(UsageError, match="offline_access"):
+                await call(without)
+            with pytest.raises(UsageError, match="must be this application's"):
+                await call(others)
+            with pytest.raises(ClientClosed):
+                await call(tokens)
         with pytest.raises(ClientClosed):
             client._refreshes.require_open()
+        assert not client._refreshes.is_revoked(token_hash(tokens), tokens)
 
 
 async def test_tokens_of_another_application_get_nothing_from_a_stored_session() -> None:

@@ -46,7 +46,6 @@ class Opening:
 
     who: object
     tokens: TokenSet
-    tag: object = None
 
 
 @attrs.define(eq=False, repr=False)
@@ -83,7 +82,7 @@ class Openings:
         purpose = ("session", wanted.user, data, wanted.lifetime, wanted.by_sid)
         tokens = await self._logins.exchange(login, forwarded_for=forwarded_for, purpose=purpose)
         # No await in between: from here a flight has the tokens, however the caller ends.
-        return await self._open_in(self._flights, Opening(login.who, tokens, login.tag), user_of, wanted)
+        return await self._open_in(self._flights, Opening(login.who, tokens), user_of, wanted)
 
     async def _open_in(
         self,
@@ -134,7 +133,7 @@ class Openings:
 
     async def _give_up(self, opening: Opening) -> None:
         """Pass the tokens to the application, or revoke them."""
-        orphan = orphan_of(opening.tokens, who=opening.who, tag=opening.tag)
+        orphan = orphan_of(opening.tokens, who=opening.who)
         await self._orphans.take(Operation.EXCHANGE, orphan)
 
     async def _orphaned(self, opening: Opening, result: StoredSession | PasswordlessError) -> None:

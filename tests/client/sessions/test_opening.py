@@ -88,6 +88,24 @@ async def test_concurrent_logins_with_one_code_agree_on_the_session(other: dict[
         assert (len(tenant.refresh_families), len(await client.sessions.list("u1"))) == (1, 1)
 
 
+async def test_the_order_of_data_makes_no_other_session() -> None:
+    """Two logins with the same members share one session, whichever member each names first."""
+    async with opened(MemoryStore()) as (tenant, (client,)):
+        otp = await code(tenant, client)
+        calls = [log_in(client, otp, data=data) for data in ({"a": 1, "b": 2}, {"b": 2, "a": 1})]
+        first, second = await asyncio.gather(*calls)
+        assert first.id == second.id
+
+
+async def test_the_address_of_a_user_goes_with_the_exchange() -> None:
+    """A public client cannot pass one on, and says so before the code is spent."""
+    async with opened(MemoryStore()) as (tenant, (client,)):
+        otp = await code(tenant, client)
+        with pytest.raises(UsageError, match="forwarded_for"):
+            await log_in(client, otp, forwarded_for="203.0.113.7")
+        assert (await log_in(client, otp)).user
+
+
 @pytest.mark.parametrize(
     "arguments",
     [
@@ -169,10 +187,11 @@ async def test_tokens_that_could_not_be_kept_are_handed_over_or_revoked(
         with pytest.raises(type(error)):
             await log_in(client, await code(tenant, client))
         assert [family.revoked for family in tenant.refresh_families] == [not takes]
-        assert [orphan.tokens is not None for orphan in orphans] == [True] * takes
+        assert [(orphan.tokens is not None, orphan.who) for orphan in orphans] == [(True, ADA)] * takes
 
 
-async def test_a_login_of_a_caller_that_has_gone_is_no_session(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("by", ["login", "keep"])
+async def test_a_login_of_a_caller_that_has_gone_is_no_session(monkeypatch: pytest.MonkeyPatch, by: str) -> None:
     """Cancelled while the session is opened: it is closed again, and its tokens are revoked."""
     store = MemoryStore()
     async with opened(store) as (tenant, (client,)):
@@ -185,7 +204,12 @@ async def test_a_login_of_a_caller_that_has_gone_is_no_session(monkeypatch: pyte
             await ask(place, *arguments, **named)
 
         monkeypatch.setattr(store, "open", held)
-        logging_in = asyncio.create_task(log_in(client, await code(tenant, client)))
+        otp = await code(tenant, client)
+        if by == "login":
+            call = log_in(client, otp)
+        else:
+            call = client.sessions.keep(await client.exchange(ADA, otp, scope=SCOPE))
+        logging_in = asyncio.create_task(call)
         await opening_it.wait()
         logging_in.cancel()
         await asyncio.wait([logging_in])
@@ -256,6 +280,8 @@ async def test_closing_waits_a_moment_for_an_application_that_does_not_take_the_
         try:
             await asyncio.get_running_loop().create_future()
         finally:
+            for _ in range(200):
+                await asyncio.sleep(0)
             ends.append("cancelled")
 
     async with opened(store, on_orphan=hang) as (tenant, (client,)):
@@ -268,6 +294,60 @@ async def test_closing_waits_a_moment_for_an_application_that_does_not_take_the_
         assert ends == ["cancelled"]
         with pytest.raises(OutcomeUnknown):
             await logging_in
+
+
+@pytest.mark.parametrize("by", ["login", "keep"])
+async def test_closing_waits_for_sessions_that_are_being_opened(by: str) -> None:
+    """For the grace period: the caller has its session."""
+    store = RemoteStore()
+    async with opened(store) as (tenant, (client,)):
+        otp = await code(tenant, client)
+        answered = store.hold("open")
+        if by == "login":
+            call = log_in(client, otp)
+        else:
+            call = client.sessions.keep(await client.exchange(ADA, otp, scope=SCOPE))
+        logging_in = asyncio.create_task(call)
+        await until(lambda: "open" in store.asked)
+        closing = asyncio.create_task(client.aclose(grace=20.0))
+        for _ in range(50):
+            await asyncio.sleep(0)
+        assert not closing.done()
+        answered.set()
+        await closing
+        assert (await logging_in).user
+        assert repr(store.inner) == "<MemoryStore of 1 sessions>"
+
+
+async def test_tokens_that_were_given_up_are_not_given_up_again() -> None:
+    """An opening that failed after its caller had gone has passed them on, and opened nothing."""
+    orphans = list[Orphan]()
+    async with opened(MemoryStore(), on_orphan=orphans.append) as (tenant, (client,)):
+        tokens = await client.exchange(ADA, await code(tenant, client), scope=SCOPE)
+        openings = client.sessions._openings
+        await openings._orphaned(opening.Opening(ADA, tokens), StoreUnavailable("lost"))
+        assert (orphans, [family.revoked for family in tenant.refresh_families]) == ([], [False])
+
+
+async def test_a_store_that_fails_at_the_closing_changes_no_answer(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The caller hears that the outcome is unknown, and not what the application's own store raises."""
+    store = RemoteStore()
+    async with opened(store) as (tenant, (client,)):
+        otp = await code(tenant, client)
+        store.hold("open")
+        logging_in = asyncio.create_task(log_in(client, otp))
+        await until(lambda: "open" in store.asked)
+        failed = list[str]()
+
+        async def fail(*_arguments: object, **_named: object) -> None:
+            failed.append("close")
+            raise ZeroDivisionError
+
+        monkeypatch.setattr(store.inner, "close", fail)
+        await client.aclose(grace=0.0)
+        with pytest.raises(OutcomeUnknown):
+            await logging_in
+        assert failed == ["close"]
 
 
 async def turns_of(closing: Coroutine[Any, Any, object]) -> int:
