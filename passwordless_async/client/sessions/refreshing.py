@@ -135,7 +135,7 @@ class SessionRefreshes:
         is_theirs = await self._store.reseal(record.place, record.sealed, sealed)
         if not is_theirs or not ends_soon(tokens):
             return None
-        return attrs.evolve(record, session=attrs.evolve(record.session, tokens=tokens), sealed=sealed)
+        return attrs.evolve(record, session=attrs.evolve(record.session, tokens=tokens))
 
     async def _spend(self, record: Record, token: str, turn: RefreshTurn) -> StoredSession:
         tokens = record.session.tokens

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from typing import Any
 
+import attrs
 import pytest
 
 from helpers.clients import arrived, until
@@ -151,6 +152,116 @@ async def test_a_session_gets_tokens_that_have_not_ended(store: Any) -> None:
         renewed = await here.sessions.refresh(first)
         assert (await there.sessions.refresh(second)).tokens.refresh_token != renewed.tokens.refresh_token
         assert tenant.stats.refresh_rotations == 2
+
+
+async def test_a_session_that_changes_while_it_gets_tokens_that_have_ended_is_refreshed(
+    store: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It never returns the tokens that it had, and its new data stays."""
+    settings = TenantSettings(access_token_lifetime=20)
+    async with opened(store, clients=2, settings=settings) as (tenant, (here, there)):
+        tokens = await log_in(tenant, here)
+        first, second = [await here.sessions.open(tokens) for _ in range(2)]
+        renewed = await here.sessions.refresh(first)
+        before_call(monkeypatch, store, "reseal", lambda: here.sessions.update(second, data={"a": 1}))
+        refreshed = await there.sessions.refresh(second)
+        assert refreshed.tokens.refresh_token not in {tokens.refresh_token, renewed.tokens.refresh_token}
+        assert (await here.sessions.get(second)).data == {"a": 1}
+        assert tenant.stats.refresh_rotations == 2
+
+
+LEEWAY = TenantSettings(refresh_leeway=3600.0)
+
+
+async def test_a_machine_knows_how_long_ago_another_one_sent_a_token(
+    clock: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """So that it sends it for what is left of the overlap, and not for a whole one."""
+    async with opened(MemoryStore(), clients=2, settings=LEEWAY, refresh_token_leeway=30.0) as (tenant, machines):
+        here, there = machines
+        identifier = await here.sessions.open(await log_in(tenant, here))
+        tenant.faults.add(Fault.DROP_AFTER_PROCESSING, path=TOKEN, times=1)
+        await outcome_unknown(here.sessions.refresh(identifier))
+        clock.time += 5.0
+        ask, told = there._refreshes.refresh_directly, list[object]()
+
+        async def refresh(tokens: Any, *, sent_before: float | None) -> Any:
+            told.append(sent_before)
+            return await ask(tokens, sent_before=sent_before)
+
+        monkeypatch.setattr(there._refreshes, "refresh_directly", refresh)
+        await there.sessions.refresh(identifier)
+        assert told == [5.0]
+
+
+async def test_a_token_whose_overlap_ends_before_it_is_sent_stays_in_doubt(
+    clock: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The machine that has not sent it either does not report it as unspent."""
+    async with opened(MemoryStore(), clients=2, settings=LEEWAY, refresh_token_leeway=30.0) as (tenant, machines):
+        here, there = machines
+        identifier = await here.sessions.open(await log_in(tenant, here))
+        tenant.faults.add(Fault.DROP_AFTER_PROCESSING, path=TOKEN, times=1)
+        await outcome_unknown(here.sessions.refresh(identifier))
+        before, ask = arrived(tenant, TOKEN), there._refreshes.refresh_directly
+
+        async def refresh(tokens: Any, *, sent_before: float | None) -> Any:
+            clock.time += 30.0
+            return await ask(tokens, sent_before=30.0 + (sent_before or 0.0))
+
+        with monkeypatch.context() as slow:
+            slow.setattr(there._refreshes, "refresh_directly", refresh)
+            await outcome_unknown(there.sessions.refresh(identifier))
+        await outcome_unknown(there.sessions.refresh(identifier))
+        assert arrived(tenant, TOKEN) == before
+
+
+@pytest.mark.parametrize("tries", [1, 2])
+async def test_a_token_that_is_refused_for_now_stays_in_doubt(clock: Any, tries: int) -> None:
+    """Its first use may have spent it: after the overlap no machine sends it, and none waits for the lease."""
+    profile, store = attrs.evolve(TESTING, single=attrs.evolve(TESTING.single, tries=tries)), MemoryStore()
+    options: dict[str, Any] = {"store": store, "refresh_token_leeway": 30.0}
+    async with opened(settings=LEEWAY, **options) as (tenant, (there,)):
+        here = PasswordlessClient(tenant.url, tenant.public_client_id, profile=profile, **options)
+        async with here, asyncio.timeout(10):
+            identifier = await here.sessions.open(await log_in(tenant, here))
+            tenant.faults.add(Fault.DROP_AFTER_PROCESSING, path=TOKEN, times=1)
+            if tries == 1:
+                await outcome_unknown(here.sessions.refresh(identifier))
+            tenant.faults.add(Fault.RATE_LIMITED_SILENT, path=TOKEN, times=1)
+            with pytest.raises(RateLimited):
+                await here.sessions.refresh(identifier)
+            before = arrived(tenant, TOKEN)
+            clock.time += 30.0
+            await outcome_unknown(there.sessions.refresh(identifier))
+        assert arrived(tenant, TOKEN) == before
+
+
+async def test_a_renewal_of_the_lease_is_over_when_the_refresh_is(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It lasts until the store has the new tokens; then it is cancelled, and waited for."""
+    monkeypatch.setattr(refreshing, "_LEASE_SECONDS", 0.06)
+    store, order, answer = MemoryStore(), list[str](), asyncio.Event()
+    end_refresh = store.end_refresh
+
+    async def hold(*_arguments: object, **_named: object) -> None:
+        answer.set()
+        try:
+            await asyncio.get_running_loop().create_future()
+        finally:
+            await turns()
+            order.append("hold")
+
+    async def end(*arguments: Any, **named: Any) -> Any:
+        order.append("end")
+        return await end_refresh(*arguments, **named)
+
+    monkeypatch.setattr(store, "hold_refresh", hold)
+    monkeypatch.setattr(store, "end_refresh", end)
+    async with opened(store) as (tenant, (client,)):
+        identifier = await client.sessions.open(await log_in(tenant, client))
+        tenant.faults.add(Fault.SLOW, path=TOKEN, until=answer, times=1)
+        await client.sessions.refresh(identifier)
+        assert order == ["end", "hold"]
 
 
 @pytest.mark.slow
