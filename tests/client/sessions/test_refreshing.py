@@ -379,7 +379,7 @@ async def test_a_late_report_revokes_no_token_of_a_living_login(
         tokens = await log_in(tenant, here)
         identifier, sibling = [await here.sessions.open(tokens) for _ in range(2)]
         record = await here.sessions._records.find(identifier)
-        ask, reports = store.end_refresh, list[str]()
+        ask, reports, theirs = store.end_refresh, list[str](), list[Any]()
 
         async def end(*arguments: Any, **named: Any) -> Any:
             reports.append(named["token"])
@@ -388,7 +388,7 @@ async def test_a_late_report_revokes_no_token_of_a_living_login(
                 await there.sessions._session_refreshes._begin(record, "theirs")
                 if then != "lease":
                     await store.hold_refresh(record.place, login=record.login, token="theirs", seconds=0.0)
-                    await there.sessions.refresh(identifier)
+                    theirs.append(await there.sessions.refresh(identifier))
                 if then == "close":
                     await there.sessions.close(identifier, revoke=False)
             return await ask(*arguments, **named)
@@ -401,6 +401,7 @@ async def test_a_late_report_revokes_no_token_of_a_living_login(
             refreshed = await here.sessions.refresh(identifier)
             assert refreshed.tokens == (await there.sessions.get(identifier)).tokens
             assert refreshed.tokens.access_token != tokens.access_token
+            assert [session.tokens for session in theirs] == [refreshed.tokens] * (then == "refresh")
         assert (await there.sessions.get(sibling)).user == record.session.user
         assert [family.revoked for family in tenant.refresh_families] == [False]
 
@@ -517,6 +518,22 @@ async def test_a_store_lost_after_an_unsent_refresh_is_told_later(store: Any, mo
         async with asyncio.timeout(10):
             await there.sessions.refresh(identifier)
         assert (len(struck), tenant.stats.refresh_rotations) == (3, 1)
+
+
+async def test_a_store_lost_after_a_refusal_is_told_of_it_later(store: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Other machines do not send the refused token."""
+    async with opened(store, clients=3) as (tenant, (here, there, elsewhere)):
+        tokens = await log_in(tenant, here)
+        identifier = await here.sessions.open(tokens)
+        await elsewhere.revoke(tokens)
+        fail_call(monkeypatch, store, "release_refresh")
+        with pytest.raises(InvalidRefreshToken):
+            await here.sessions.refresh(identifier)
+        await until(lambda: not here.sessions._session_refreshes._reports)
+        before = arrived(tenant, TOKEN)
+        with pytest.raises(InvalidRefreshToken, match="refused before"):
+            await there.sessions.refresh(identifier)
+        assert arrived(tenant, TOKEN) == before
 
 
 async def test_a_store_lost_after_an_unknown_outcome_changes_nothing(
