@@ -41,6 +41,17 @@ async def test_a_nonce_that_changes_with_requests(wire_for: Opener) -> None:
     assert wire.tenant.stats.nonce_challenges > 1
 
 
+async def test_other_requests_do_not_change_a_nonce(wire_for: Opener) -> None:
+    """Only token requests count for ``nonce_rotation``."""
+    wire = await wire_for(nonce_rotation=10, accepted_previous_nonces=0)
+    await wire.login()
+    for _ in range(20):
+        await wire.send("GET", "/.well-known/jwks.json")
+    challenges = wire.tenant.stats.nonce_challenges
+    await wire.login()
+    assert wire.tenant.stats.nonce_challenges == challenges
+
+
 async def test_single_use_nonces(wire_for: Opener) -> None:
     """With single-use nonces each response carries another, and each passes once."""
     wire = await wire_for(single_use_nonces=True)
