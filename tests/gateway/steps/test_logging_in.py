@@ -5,7 +5,10 @@ from __future__ import annotations
 import asyncio
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
+from unittest.mock import Mock
 from urllib.parse import urlencode
+
+import pytest
 
 from helpers import sites
 from helpers.sites import ADA, BOB
@@ -18,8 +21,6 @@ from passwordless_async.gateway.steps.logging_in import logged_in
 from passwordless_async.testing import Fault
 
 if TYPE_CHECKING:
-    import pytest
-
     from helpers.sites import Browser
     from passwordless_async import StoredSession, TokenSet
 
@@ -76,6 +77,19 @@ async def test_a_session_that_the_browser_has_already_goes_on() -> None:
         visit: Any = SimpleNamespace(services=site.gateway._handler._services, session=session, login=None)
         reply = await logged_in(visit, LoginState(id=Secret("id"), expires_at=0), session)
         assert (reply.session, await _is_logged_in(browser)) == (session, True)
+
+
+async def test_a_login_that_fails_on_its_way_is_not_answered(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its session ends, and the failure goes on."""
+    async with sites.opened() as site:
+        browser = await site.browser()
+        await browser.log_in()
+        session = Secret(browser.cookie("session") or "")
+        visit: Any = SimpleNamespace(services=site.gateway._handler._services, session=None, login=None, audit=Mock())
+        monkeypatch.setattr("passwordless_async.gateway.steps.logging_in._end_oldest", _fails)
+        with pytest.raises(StoreError, match="full"):
+            await logged_in(visit, LoginState(id=Secret("id"), expires_at=0), session)
+        assert (visit.audit.call_args.kwargs["reason"], await _is_logged_in(browser)) == ("not_delivered", False)
 
 
 async def test_a_user_keeps_the_newest_sessions() -> None:
