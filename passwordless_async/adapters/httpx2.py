@@ -25,7 +25,7 @@ from yarl import URL
 
 from passwordless_async._common.extras import missing_extra
 from passwordless_async._common.http import HttpResponse
-from passwordless_async._common.secret import SecretBytes, SecretDict
+from passwordless_async._common.secret import SecretBytes, SecretDict, always_printable, hide
 from passwordless_async.client.api.credentials import NAMES, ApiCredentials, target_of
 from passwordless_async.errors import UsageError
 
@@ -48,6 +48,7 @@ _RAW_NAMES = frozenset(name.lower().encode() for name in NAMES)
 _Multipart = type(httpx2.Request("POST", "https://api.example", files={"file": b""}).stream)
 
 
+@always_printable
 class DPoPAuth(httpx2.Auth):
     """Sends an access token with a proof: ``httpx2.AsyncClient(auth=DPoPAuth(...))``, or ``httpx2.Client``.
 
@@ -69,6 +70,7 @@ class DPoPAuth(httpx2.Auth):
     def __init__(
         self, tokens: TokenSet | TokenSource, *, origins: Iterable[str], nonces: NonceCache | None = None
     ) -> None:
+        tokens = hide(tokens)
         self._credentials = ApiCredentials(tokens, origins=origins, nonces=nonces)
 
     def auth_flow(self, request: httpx2.Request) -> Generator[httpx2.Request, httpx2.Response, None]:

@@ -349,7 +349,7 @@ class PasswordlessClient:
         Returns:
             The pending login for :meth:`exchange_link`. Store it with the browser's session, and keep it secret.
         """
-        captcha = conceal(captcha)
+        key, captcha = hide(key), conceal(captcha)
         call = Call(
             Operation.START,
             lambda: link.start_link(
@@ -379,7 +379,7 @@ class PasswordlessClient:
             OAuthError: The callback says that the login failed, or the service refused the code.
             PasswordlessError: Otherwise as :meth:`exchange`.
         """
-        callback_url = conceal(callback_url)
+        pending, callback_url = hide(pending), conceal(callback_url)
         _check.instance("pending", pending, PendingLink, named="a PendingLink")
         return await self._logins.exchange_link(pending, callback_url)
 
@@ -544,6 +544,7 @@ class PasswordlessClient:
             OutcomeUnknown: This or an earlier call sent the refresh token, but there was no usable response. It may be
                 spent, and is not sent again.
         """
+        tokens = hide(tokens)
         return await self._refreshes.refresh(tokens, scope=scope)
 
     async def revoke(self, tokens: TokenSet) -> None:
@@ -552,6 +553,7 @@ class PasswordlessClient:
         Raises:
             UsageError: The tokens belong to another tenant or application, or have no refresh token; nothing was sent.
         """
+        tokens = hide(tokens)
         await self._refreshes.revoke(tokens)
 
     async def read_logout_token(self, token: str) -> LogoutToken:
@@ -564,7 +566,9 @@ class PasswordlessClient:
             InvalidLogoutToken: The token failed a check.
             TransportError: Its key could not be fetched, so the token may be valid.
         """
-        return await self._logouts.read(conceal(token))
+        token = concealed = conceal(token)
+        _check.instance("token", token, str, named="a str")
+        return await self._logouts.read(concealed)
 
     async def fetch_signing_keys(self) -> None:
         """Fetch the tenant's signing keys if they are missing or old, for example in a health check.
@@ -585,6 +589,7 @@ class PasswordlessClient:
             InvalidToken: The access token is expired or revoked.
             MalformedAnswer: The response violates the protocol, or is about another user.
         """
+        tokens = hide(tokens)
         key = own_key(self._tenant, tokens)
         call = Call(
             Operation.USERINFO,
@@ -625,7 +630,7 @@ class PasswordlessClient:
             KeyMismatch: The tokens are bound to another key.
             BindingRequired: The tokens are not bound, and ``dpop`` is ``required``.
         """
-        handovers = self._handovers
+        tokens, handovers = hide(tokens), self._handovers
         return self._calls(
             tokens,
             origins,
@@ -672,6 +677,7 @@ class PasswordlessClient:
             PasswordlessError: The tokens could not be refreshed, or a nonce challenge could not be answered.
             aiohttp.ClientError: The API call failed.
         """
+        tokens = hide(tokens)
         return self.session(tokens, origins=[origin_of(url)], on_refresh=on_refresh).request(method, url, **parameters)
 
     def __repr__(self) -> str:

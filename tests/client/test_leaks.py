@@ -8,20 +8,28 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from helpers.leaks import lines_with, shown
+from helpers.remote_store import RemoteStore
 from helpers.values import present
 from passwordless_async import (
     TESTING,
     ClientSecretPost,
     DPoPKey,
+    DPoPMiddleware,
     Email,
     Login,
     PasswordlessClient,
     PasswordlessError,
+    PendingLink,
+    StoreUnavailable,
+    UsageError,
 )
+from passwordless_async.adapters.httpx2 import DPoPAuth
 from passwordless_async.testing import BOUND_API, PLAIN_API, Fault, LocalTenant, TenantSettings
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
+
+    from passwordless_async.client.sessions.sessions import Sessions
 
 SECRET = "a-client-secret-that-must-not-show"
 ADA = Email("ada@example.com")
@@ -118,3 +126,89 @@ async def test_tokens_print_redacted(tenant: LocalTenant) -> None:
     ]
     assert [secret for secret in secrets if str(secret) in printed] == []
     assert "redacted" not in f"{tokens.access_token}"
+
+
+LINK = PendingLink(ADA, "https://app.example/", None, None, None, issuer="https://other.example/", client_id="client")
+# Each method that takes tokens, with something else in their place.
+TOKEN_DOORS: dict[str, Callable[[PasswordlessClient, Any], Any]] = {
+    "refresh": lambda client, given: client.refresh(given),
+    "revoke": lambda client, given: client.revoke(given),
+    "userinfo": lambda client, given: client.userinfo(given),
+    "session": lambda client, given: client.session(given, origins=["https://api.example"]),
+    "request": lambda client, given: client.request(given, "GET", "https://api.example/me"),
+    "exchange_link": lambda client, given: client.exchange_link(given, "https://app.example/?code=1"),
+    "the URL of exchange_link": lambda client, given: client.exchange_link(LINK, given),
+    "the key of start_link": lambda client, given: client.start_link(
+        ADA, redirect_uri="https://app.example/", key=given
+    ),
+    "sessions.open": lambda client, given: client.sessions.open(given),
+    "sessions.keep": lambda client, given: client.sessions.keep(given),
+    "DPoPMiddleware": lambda _, given: DPoPMiddleware(given, origins=["https://api.example"]),
+    "DPoPAuth": lambda _, given: DPoPAuth(given, origins=["https://api.example"]),
+}
+SHAPES: dict[str, Any] = {
+    "text": SECRET,
+    "bytes": SECRET.encode(),
+    "a list": [SECRET],
+    "a mapping": {"access_token": SECRET},
+    "a tuple": (SECRET,),
+}
+
+
+@pytest.mark.parametrize("given", SHAPES.values(), ids=SHAPES)
+@pytest.mark.parametrize("call", TOKEN_DOORS.values(), ids=TOKEN_DOORS)
+async def test_a_value_in_place_of_tokens_does_not_show(
+    call: Callable[[PasswordlessClient, Any], Any], given: object
+) -> None:
+    """It is refused, and neither the error nor a local variable of its traceback has it."""
+    async with PasswordlessClient("tenant.example", "client", profile=TESTING) as client:
+        with pytest.raises(UsageError) as caught:
+            await call(client, given)
+    assert lines_with({SECRET}, shown(caught.value)) == []
+
+
+# Each method that takes a live secret as text, of which the store or the tenant knows nothing.
+TEXT_DOORS: dict[str, Callable[[PasswordlessClient, Any], Any]] = {
+    "sessions.get": lambda client, given: client.sessions.get(given),
+    "sessions.refresh": lambda client, given: client.sessions.refresh(given),
+    "sessions.update": lambda client, given: client.sessions.update(given, data={}),
+    "sessions.api": lambda client, given: client.sessions.api(given, origins=["https://api.example"]).__aenter__(),
+    "read_logout_token": lambda client, given: client.read_logout_token(given),
+}
+
+
+@pytest.mark.parametrize("given", SHAPES.values(), ids=SHAPES)
+@pytest.mark.parametrize("call", TEXT_DOORS.values(), ids=TEXT_DOORS)
+async def test_a_session_identifier_or_a_token_that_is_refused_does_not_show(
+    call: Callable[[PasswordlessClient, Any], Any], given: object
+) -> None:
+    """Neither the error nor a local variable of its traceback has it, whatever its type."""
+    async with PasswordlessClient("tenant.example", "client", profile=TESTING) as client:
+        with pytest.raises(PasswordlessError) as caught:
+            await call(client, given)
+    assert lines_with({SECRET}, shown(caught.value)) == []
+
+
+@pytest.mark.parametrize(
+    "call",
+    [
+        lambda sessions, identifier: sessions.get(identifier),
+        lambda sessions, identifier: sessions.refresh(identifier),
+        lambda sessions, identifier: sessions.update(identifier, data={}),
+        lambda sessions, identifier: sessions.close(identifier),
+        lambda sessions, identifier: sessions.api(identifier, origins=["https://api.example"]).__aenter__(),
+    ],
+)
+async def test_a_live_session_does_not_show_if_the_store_is_unreachable(
+    tenant: LocalTenant, call: Callable[[Sessions, str], Any]
+) -> None:
+    """Who reads the report of such an error must not be able to use the session."""
+    store: Any = RemoteStore()
+    async with PasswordlessClient(tenant.url, tenant.public_client_id, profile=TESTING, store=store) as client:
+        await client.start(ADA)
+        session = await client.sessions.login(ADA, tenant.outbox.code_for(ADA), scope="openid offline_access")
+        cookie = str.__str__(session.identifier)
+        store.is_unreachable = True
+        with pytest.raises(StoreUnavailable) as caught:
+            await call(client.sessions, cookie)
+    assert lines_with({cookie}, shown(caught.value)) == []

@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Protocol
 import attrs
 
 from passwordless_async._common.origin import parse_origin
-from passwordless_async._common.secret import Secret, SecretDict, hide, type_name
+from passwordless_async._common.secret import Secret, SecretDict, always_printable, hide, type_name
 from passwordless_async.auth0.tokens import TokenSet, authorization, require_bearer, require_key
 from passwordless_async.client.traffic.first_nonce import FirstNonce
 from passwordless_async.dpop import NonceCache, ProofGenerator, negotiate, rejects_token
@@ -81,6 +81,7 @@ class Authorization(Secret):
     __slots__ = ()
 
 
+@always_printable
 class ApiCredentials:
     """The tokens of one user, their key, and the origins that they are for.
 

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 from aiohttp import ClientError, ClientHandlerType, ClientRequest, ClientResponse
 
 from passwordless_async._common.http import HttpResponse
+from passwordless_async._common.secret import always_printable, hide
 from passwordless_async.client.api.connection_slots import ConnectionSlots
 from passwordless_async.client.api.credentials import ApiCredentials, Authorization, target_of
 from passwordless_async.client.traffic.transport import on_fresh_connection
@@ -30,6 +31,7 @@ _UNAUTHORIZED = int(HTTPStatus.UNAUTHORIZED)  # named once: in Python 3.11 that 
 _DRAIN_SECONDS = 0.5  # that the rest of a challenge is waited for
 
 
+@always_printable
 class DPoPMiddleware:
     """Sends an access token with a proof: ``ClientSession(middlewares=[DPoPMiddleware(...)])``.
 
@@ -51,6 +53,7 @@ class DPoPMiddleware:
     def __init__(
         self, tokens: TokenSet | TokenSource, *, origins: Iterable[str], nonces: NonceCache | None = None
     ) -> None:
+        tokens = hide(tokens)
         self._credentials = ApiCredentials(tokens, origins=origins, nonces=nonces)
 
     async def __call__(self, request: ClientRequest, handler: ClientHandlerType) -> ClientResponse:

@@ -6,6 +6,7 @@ from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any
 
 from passwordless_async._common import clock as _clock
+from passwordless_async._common.secret import always_printable
 from passwordless_async.client.api.middleware import DPoPMiddleware
 from passwordless_async.errors import PasswordlessError, TransportError
 
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
 _EARLY = 30
 
 
+@always_printable
 class UserSession:
     """Calls APIs for one user; made by :meth:`PasswordlessClient.session` and ``client.sessions.api``.
 

@@ -166,6 +166,7 @@ class Sessions:
             KeyMissing: The tokens are bound and have no key.
             StoreError: A store in memory is full.
         """
+        tokens = hide(tokens)
         wanted = _wanted(user, data, lifetime, by_sid=by_sid)
         new = self._records.new(tokens, _user_of(tokens, user), wanted)
         await self._records.keep(new)
@@ -199,7 +200,9 @@ class Sessions:
         Raises:
             UsageError, KeyMissing, StoreError: As for :meth:`open`.
         """
+        tokens = hide(tokens)
         wanted = _wanted(user, data, lifetime, by_sid=by_sid)
+        _check.instance("tokens", tokens, TokenSet, named="a TokenSet")
         session = await self._openings.keep(Opening(who, tokens), lambda tokens: _user_of(tokens, user), wanted)
         self._refreshes.note_stored(session.tokens, session.id)
         return session
@@ -252,7 +255,8 @@ class Sessions:
             InvalidSession: It is unknown, has ended or was closed.
             BrokenSeal: The stored value was changed, moved, or sealed with a key that is not on the ring.
         """
-        return (await self._records.find(_concealed(identifier), counts_as_use=counts_as_use)).session
+        identifier = _concealed(identifier)
+        return (await self._records.find(identifier, counts_as_use=counts_as_use)).session
 
     async def update(self, identifier: str, *, data: Mapping[str, Any]) -> StoredSession:
         """Change your application's data of a session, and restart its idle time.
@@ -297,7 +301,8 @@ class Sessions:
             PasswordlessError: As ``client.refresh``. After a response that fails a check, the refresh token counts as
                 spent and is not sent again.
         """
-        return await self._session_refreshes.refresh(_concealed(identifier))
+        identifier = _concealed(identifier)
+        return await self._session_refreshes.refresh(identifier)
 
     async def close(self, identifier: str, *, revoke: bool = True) -> bool:
         """End a session; does nothing if it has already ended.
