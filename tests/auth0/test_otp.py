@@ -38,6 +38,7 @@ from passwordless_async import (
     InvalidIdToken,
     Login,
     MalformedAnswer,
+    MfaRequired,
     OAuthError,
     Phone,
     RateLimited,
@@ -68,6 +69,17 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
 def tenant() -> Tenant:
     """Return a tenant that knows neither nonce nor key."""
     return new_tenant()
+
+
+def test_a_second_factor_is_for_the_user_of_the_first(tenant: Tenant) -> None:
+    """The state that continues the login knows whose it is."""
+    flow = exchange(tenant, login())
+    next(flow)
+    demanded = {"error": "mfa_required", "mfa_token": "Fe26.2*x", "mfa_requirements": {}}
+    with pytest.raises(MfaRequired) as error:
+        flow.send(answer(403, demanded))
+    assert error.value.state is not None
+    assert error.value.state.who == ADA
 
 
 def test_an_exchange_is_one_request_with_a_proof(tenant: Tenant) -> None:

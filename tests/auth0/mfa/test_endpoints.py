@@ -275,6 +275,8 @@ def test_associations(public: Application, answer: Callable[..., HttpResponse]) 
     ) == (ASSOCIATION["secret"], ASSOCIATION["barcode_uri"], ("N3BGPZZWJ85JLCNPZBDW6QXC",))
     assert "JBSWY3DPEHPK3PXP" not in repr(app)
     assert "N3BG" not in repr(app)
+    many = read_association(request, answer(200, ASSOCIATION | {"recovery_codes": ["x"] * 32}), sent_at=1000)
+    assert many.recovery_codes == ("x",) * 32
     body = {"authenticator_type": "oob", "oob_channel": "sms", "oob_code": "o", "binding_method": "prompt"}
     sms = read_association(request, answer(201, body), sent_at=1000)
     assert (
