@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, TypeVar
 import attrs
 from multidict import CIMultiDict, MultiMapping
 
-from passwordless_async._common.secret import Secret, SecretBytes, SecretDict, SecretList, redacted
+from passwordless_async._common.secret import Secret, SecretBytes, SecretDict, SecretList, always_printable, redacted
 from passwordless_async.errors import MalformedAnswer, PasswordlessError
 
 if TYPE_CHECKING:
@@ -52,6 +52,7 @@ class HttpRequest:
         return f"<HttpRequest {self.method} {self.url.origin()}{self.url.raw_path}>"
 
 
+@always_printable
 @attrs.frozen(repr=False, eq=False)
 class HttpResponse:
     """One response, read to its end; the names of header fields are case-insensitive, the transport bounds the body.

@@ -148,8 +148,8 @@ def always_printable(cls: type[T]) -> type[T]:
     def __repr__(self: T) -> str:  # noqa: N807 - it becomes the method
         try:
             return show(self)
-        except (AttributeError, IndexError, TypeError):
-            return f"<{cls.__name__}>"
+        except (AttributeError, LookupError, TypeError, ValueError):
+            return f"<{type(self).__name__}>"
 
     setattr(cls, "__repr__", __repr__)  # noqa: B010 - a type checker refuses the assignment
     return cls

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, TypeVar, get_args
 from passwordless_async._common import arguments as _check
 from passwordless_async._common import clock as _clock
 from passwordless_async._common import typed as _typed
-from passwordless_async._common.secret import Secret, conceal, hide
+from passwordless_async._common.secret import Secret, always_printable, conceal, hide
 from passwordless_async.auth0.identity import AuthSession, Email, Phone, user_of
 from passwordless_async.auth0.mfa import flow
 from passwordless_async.auth0.mfa.endpoints import MFA_OOB_GRANT, MFA_OTP_GRANT, MFA_RECOVERY_GRANT
@@ -41,6 +41,7 @@ _MAX_RECOVERY_CODE = 256  # characters; the service's have 24
 _MAX_AUTHENTICATOR = 512  # characters
 
 
+@always_printable
 class MfaClient:
     """Continues logins that need a second factor; a client has one, as ``client.mfa``.
 

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from passwordless_async._common import arguments as _check
 from passwordless_async._common import clock as _clock
+from passwordless_async._common.secret import always_printable
 from passwordless_async.client.client import PasswordlessClient
 from passwordless_async.gateway import mounts
 from passwordless_async.gateway.budgets import Budgets, Ledger, Sms
@@ -37,6 +38,7 @@ if TYPE_CHECKING:
 _BUDGETS, _SMS = Budgets(), Sms()
 
 
+@always_printable
 class Gateway:
     """Login pages and sessions for browsers. Create one for the lifetime of the application, within its client.
 

@@ -9,6 +9,7 @@ import attrs
 
 from passwordless_async._common import arguments as _check
 from passwordless_async._common import clock as _clock
+from passwordless_async._common.secret import always_printable
 from passwordless_async.auth0.clocks import checked_skew
 from passwordless_async.dpop.server.refusal import Offer
 from passwordless_async.dpop.server.uri import base_urls
@@ -96,6 +97,7 @@ def parts_of(server: object) -> Parts:
     return server._parts  # noqa: SLF001 - a function of the class's module
 
 
+@always_printable
 class ResourceServer:
     """Checks the requests of an API: access tokens, proofs, scopes and logins. Create one for the lifetime of the API.
 

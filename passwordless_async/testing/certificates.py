@@ -25,7 +25,7 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
-from passwordless_async._common.secret import SecretBytes
+from passwordless_async._common.secret import SecretBytes, always_printable
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -43,6 +43,7 @@ _HOSTS = [
 ]
 
 
+@always_printable
 @attrs.frozen(repr=False)
 class ClientCertificate:
     """A certificate and its private key.

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Self
 
 from aiohttp import ClientSession, web
 
+from passwordless_async._common.secret import always_printable
 from passwordless_async.errors import UsageError
 from passwordless_async.testing.checks.clients import ClientCredentials, ReadyClient, ready_client
 from passwordless_async.testing.endpoints.application import TenantApplication
@@ -65,6 +66,7 @@ class TenantAddress:
         return ClientCredentials(self.settings.confidential_client_id, self.settings.confidential_client_secret)
 
 
+@always_printable
 class LocalTenant(TenantAddress):
     """An Auth0 tenant on this machine that verifies every proof.
 

@@ -5,7 +5,10 @@ from __future__ import annotations
 import base64
 import copy
 import json
+import os
 import pickle
+from importlib import import_module
+from pkgutil import walk_packages
 from typing import TYPE_CHECKING, Any
 
 import attrs
@@ -17,13 +20,16 @@ from joserfc.jwk import RSAKey
 from multidict import CIMultiDict
 from yarl import URL
 
-from helpers.leaks import lines_with, shown
+import passwordless_async
+from helpers.leaks import PACKAGE, lines_with, shown
 from passwordless_async import (
     TESTING,
     ClientSecretPost,
     DPoPKey,
     Email,
+    KeyRing,
     Login,
+    MemoryStore,
     MfaRequired,
     NoClientAuth,
     NonceCache,
@@ -62,7 +68,8 @@ from passwordless_async.auth0.requests import forwarded_for_header
 from passwordless_async.auth0.start import read_start, start, start_request
 from passwordless_async.auth0.tenant import Tenant
 from passwordless_async.auth0.token_answer import TokenAnswer, checked_binding, read_token
-from passwordless_async.dpop import token_hash
+from passwordless_async.dpop import NonceIssuer, token_hash
+from passwordless_async.stores.redis import RedisReplayStore, RedisStore
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -258,12 +265,32 @@ def test_a_field_tells_missing_from_hidden() -> None:
     assert (redacted(None), redacted("x"), redacted("")) == ("None", REDACTED, REDACTED)
 
 
-@pytest.mark.parametrize(
-    "cls", [Email, Phone, Login, ClientSecretPost, Application, DPoPKey, ProofGenerator, PasswordlessClient]
-)
+def public_classes_with_own_repr() -> list[type]:
+    """Return the public classes whose repr is written by hand: that of attrs is in no file of the package."""
+    found = walk_packages(passwordless_async.__path__, "passwordless_async.")
+    modules = [passwordless_async, *(import_module(module.name) for module in found if "__main__" not in module.name)]
+    public = {getattr(module, name) for module in modules for name in getattr(module, "__all__", ())}
+    return sorted((cls for cls in public if isinstance(cls, type) and _has_own_repr(cls)), key=str)
+
+
+def _has_own_repr(cls: type) -> bool:
+    written = getattr(cls.__repr__, "__code__", None)
+    # What is a built-in value is whole once it is made.
+    is_built_in = issubclass(cls, BaseException | str | bytes | dict | list)
+    return written is not None and written.co_filename.startswith(PACKAGE) and not is_built_in
+
+
+@pytest.mark.parametrize("cls", [Application, *public_classes_with_own_repr()])
 def test_a_value_half_built_prints_its_name(cls: type) -> None:
     """A constructor that refuses leaves such a value in its frame, and a traceback's locals have it printed."""
     assert repr(cls.__new__(cls)) == f"<{cls.__name__}>"  # type: ignore[call-overload]
+
+
+def test_the_classes_with_a_repr_are_found() -> None:
+    """The test above has the classes of every part of the package."""
+    expected = {"ClientSecretPost", "DPoPAuth", "DPoPKey", "Email", "Gateway", "LocalTenant", "Login", "MemoryStore"}
+    expected |= {"PasswordlessClient", "Phone", "ProofGenerator", "RedisStore", "ResourceServer", "UserSession"}
+    assert {cls.__name__ for cls in public_classes_with_own_repr()} >= expected
 
 
 @pytest.mark.parametrize(
@@ -289,6 +316,32 @@ def test_every_refusal_can_be_reported(call: Callable[[], object]) -> None:
     with pytest.raises(UsageError) as refused:
         call()
     assert str(refused.value) in shown(refused.value)
+
+
+# What each constructor is given in place of a key, a key ring or a server's URL.
+DOORS: dict[str, Callable[[Any], object]] = {
+    "the server of RedisStore": lambda given: RedisStore(given, keys=KeyRing(os.urandom(32), users=os.urandom(32))),
+    "the server of RedisReplayStore": RedisReplayStore,
+    "the keys of RedisStore": lambda given: RedisStore("redis://127.0.0.1:1", keys=given),
+    "the keys of MemoryStore": lambda given: MemoryStore(keys=given),
+    "the secret of NonceIssuer": NonceIssuer,
+}
+SHAPES = {
+    "text": MARKER,
+    "bytes": MARKER.encode(),
+    "a list": [MARKER],
+    "a mapping": {"a": MARKER},
+    "a tuple": (MARKER,),
+}
+
+
+@pytest.mark.parametrize("given", SHAPES.values(), ids=SHAPES)
+@pytest.mark.parametrize("make", DOORS.values(), ids=DOORS)
+def test_a_wrong_constructor_argument_does_not_show(make: Callable[[Any], object], given: object) -> None:
+    """It is refused when the object is made, and neither the error nor a local of its traceback has it."""
+    with pytest.raises(UsageError) as refused:
+        make(given)
+    assert leaks(shown(refused.value)) == []
 
 
 # Wrong arguments.

@@ -20,7 +20,7 @@ import attrs
 
 from passwordless_async._common import arguments as _check
 from passwordless_async._common import clock as _clock
-from passwordless_async._common.secret import SecretBytes
+from passwordless_async._common.secret import always_printable, conceal_bytes
 from passwordless_async.errors import UsageError, UseDPoPNonce
 
 if TYPE_CHECKING:
@@ -39,6 +39,7 @@ class AcceptedNonce:
     successor: str | None  # the nonce to offer the client for its next request; None if it has the newest
 
 
+@always_printable
 class NonceIssuer:
     """Issues and checks nonces. Create one for the lifetime of the service.
 
@@ -55,11 +56,10 @@ class NonceIssuer:
     __slots__ = ("_clock", "_current", "_nonces", "_secret", "_step")
 
     def __init__(self, secret: bytes | None = None, *, step: int = 60, clock: Callable[[], float] = _clock.now) -> None:
-        if secret is None:
-            secret = f"{_clock.unique_id()}{_clock.unique_id()}".encode()
+        secret = conceal_bytes(f"{_clock.unique_id()}{_clock.unique_id()}".encode() if secret is None else secret)
         if not isinstance(secret, bytes) or len(secret) < _MIN_SECRET:
             raise UsageError("secret", f"must be bytes, at least {_MIN_SECRET} of them")
-        self._secret = SecretBytes(secret)
+        self._secret = secret
         self._step = _check.positive("step", step)
         self._clock = clock
         self._current: int | None = None

@@ -22,6 +22,7 @@ import attrs
 
 from passwordless_async._common import arguments as _check
 from passwordless_async._common import clock as _clock
+from passwordless_async._common.secret import always_printable
 from passwordless_async.errors import StoreError
 
 if TYPE_CHECKING:
@@ -73,6 +74,7 @@ class _Share:
     entries: int = 0
 
 
+@always_printable
 class MemoryReplayStore:
     """A replay store in this process; other processes do not see its entries.
 

@@ -25,7 +25,7 @@ from yarl import URL
 from passwordless_async._common import arguments as _check
 from passwordless_async._common import clock as _clock
 from passwordless_async._common.bounded import Bounded
-from passwordless_async._common.secret import conceal
+from passwordless_async._common.secret import always_printable, conceal
 from passwordless_async.dpop.server import reader, uri
 from passwordless_async.dpop.server.checked import CheckedProof, FailedCheck, check_binding
 from passwordless_async.dpop.server.fields import Headers, proof_of
@@ -98,6 +98,7 @@ class _Lifetime(NamedTuple):
     keep_for: float  # seconds to remember it: longer, for the clocks of other machines
 
 
+@always_printable
 class DPoPVerifier:
     """Checks proofs. Create one for the lifetime of the service.
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import secrets
 
 from passwordless_async._common import arguments as _check
+from passwordless_async._common.secret import always_printable, hide
 from passwordless_async.stores.keyring import KeyRing
 from passwordless_async.stores.memory.codes import MemoryCodes
 from passwordless_async.stores.memory.counters import MemoryCounters
@@ -16,6 +17,7 @@ __all__ = ["MemoryStore"]
 _MAX_SERVERS = 1000  # tenants and their origins
 
 
+@always_printable
 class MemoryStore(MemorySessions, MemoryCodes, MemoryServers, MemoryCounters):
     """Keeps shared state in the memory of this process; all of it is lost when the process ends.
 
@@ -25,11 +27,12 @@ class MemoryStore(MemorySessions, MemoryCodes, MemoryServers, MemoryCounters):
             One user may have at most as many sessions as there are free places.
 
     Raises:
-        UsageError: ``max_sessions`` is not a whole number of one or more.
+        UsageError: ``keys`` is not a :class:`KeyRing`, or ``max_sessions`` is not a whole number of one or more.
     """
 
     def __init__(self, *, keys: KeyRing | None = None, max_sessions: int = 1_000_000) -> None:
-        self.keys: KeyRing = KeyRing(secrets.token_bytes(32), users=secrets.token_bytes(32)) if keys is None else keys
+        keys = KeyRing(secrets.token_bytes(32), users=secrets.token_bytes(32)) if keys is None else hide(keys)
+        self.keys: KeyRing = _check.instance("keys", keys, KeyRing, named="a KeyRing")
         MemorySessions.__init__(self, _check.positive("max_sessions", max_sessions))
         MemoryCodes.__init__(self)
         MemoryServers.__init__(self, _MAX_SERVERS)

@@ -12,7 +12,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from passwordless_async._common.extras import missing_extra
-from passwordless_async._common.secret import always_printable, conceal
+from passwordless_async._common.secret import conceal, hide
 from passwordless_async.errors import UsageError
 from passwordless_async.stores.keyring import KeyRing
 
@@ -31,7 +31,6 @@ if TYPE_CHECKING:
 __all__ = ["RedisReplayStore", "RedisStore"]
 
 
-@always_printable
 class RedisStore(RedisSessions, RedisCodes, RedisServers, RedisCounters):
     """Keeps shared state on Redis or Valkey, for all processes of an application. Create one per process.
 
@@ -63,8 +62,9 @@ class RedisStore(RedisSessions, RedisCodes, RedisServers, RedisCounters):
         timeout: float = 2.0,
         replicas: int = 0,
     ) -> None:
-        redis = conceal(redis) if isinstance(redis, str) else redis
-        super().__init__(redis, prefix=prefix, timeout=timeout, replicas=replicas)
+        redis = concealed = conceal(redis)
+        keys = hide(keys)
+        super().__init__(concealed, prefix=prefix, timeout=timeout, replicas=replicas)
         if not isinstance(keys, KeyRing):
             raise UsageError("keys", "must be a KeyRing: nothing is kept that is not sealed")
         self.keys = keys

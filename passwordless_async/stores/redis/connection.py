@@ -11,7 +11,7 @@ import attrs
 from redis.asyncio import Redis, RedisCluster
 
 from passwordless_async._common import arguments as _check
-from passwordless_async._common.secret import Secret
+from passwordless_async._common.secret import Secret, always_printable
 from passwordless_async.errors import StoreUnavailable, UsageError
 from passwordless_async.stores.redis.address import connect
 from passwordless_async.stores.redis.batches import Batches, ClusterBatches
@@ -26,6 +26,7 @@ _TOO_LARGE = 2**63
 _NONSENSE = "the store answers with something else than its commands do"
 
 
+@always_printable
 class OnRedis:
     """A part of a store; the arguments are those of :class:`RedisStore`."""
 

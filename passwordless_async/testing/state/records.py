@@ -12,7 +12,7 @@ from urllib.parse import parse_qsl
 import attrs
 
 from passwordless_async._common.bounded import Bounded
-from passwordless_async._common.secret import redacted
+from passwordless_async._common.secret import always_printable, redacted
 from passwordless_async.testing.state.users import HasUsername, User
 
 if TYPE_CHECKING:
@@ -173,6 +173,7 @@ class Outbox:
             self.on_send(message)
 
 
+@always_printable
 @attrs.frozen(repr=False)
 class RecordedRequest:
     """One request; its repr shows method, path and status only.
@@ -212,6 +213,7 @@ class RecordedRequest:
         return f"<RecordedRequest {self.method} {self.path} {self.status or 'unanswered'}>"
 
 
+@always_printable
 class RequestLog(Sequence[RecordedRequest]):
     """The newest requests in the order of their arrival."""
 

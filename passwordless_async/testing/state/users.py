@@ -12,7 +12,7 @@ from urllib.parse import quote, urlencode
 import attrs
 
 from passwordless_async._common.bounded import Bounded
-from passwordless_async._common.secret import redacted
+from passwordless_async._common.secret import always_printable, redacted
 from passwordless_async.errors import UsageError
 
 if TYPE_CHECKING:
@@ -138,6 +138,7 @@ class HasUsername(Protocol):
         """The address or number, exactly as given."""
 
 
+@always_printable
 @attrs.frozen(repr=False)
 class User:
     """A user of a connection.
