@@ -17,20 +17,18 @@ from typing import TYPE_CHECKING
 import attrs
 
 from passwordless_async._common.secret import Secret, SecretDict
-from passwordless_async.errors import PasswordlessError
 from passwordless_async.gateway.audit import AuditKind
 from passwordless_async.gateway.browser import csrf_token, has_csrf_header, is_from_this_site, page_headers
-from passwordless_async.gateway.defects import Defects, Refusals
+from passwordless_async.gateway.defects import Refusals
 from passwordless_async.gateway.devices import device_of
 from passwordless_async.gateway.forms import JSON, MalformedForm, TooLarge, content_type, read_form
 from passwordless_async.gateway.messages import READS, Request, Response
 from passwordless_async.gateway.origins import OriginWatch
-from passwordless_async.gateway.problems import Refused, problem_of
 from passwordless_async.gateway.proxies import user_address_of
 from passwordless_async.gateway.replies import Keep, Reply
 from passwordless_async.gateway.routes import ROUTES, SIGNED
 from passwordless_async.gateway.state import LoginState
-from passwordless_async.gateway.steps.pages import fault, without_form
+from passwordless_async.gateway.steps.pages import fault, reply_of, without_form
 from passwordless_async.gateway.visit import Visit
 
 if TYPE_CHECKING:
@@ -123,13 +121,7 @@ class Handler:
         if request.method not in READS and not self._may_change(visit):
             _log.debug("%s %s is refused as csrf: %s", request.method, request.path, _lacking(visit))
             return fault("csrf", HTTPStatus.FORBIDDEN)
-        with Defects(f"{request.method} {request.path}"):
-            try:
-                return without_form(await step(visit))
-            except (PasswordlessError, Refused) as error:
-                problem, status = problem_of(error)
-            return fault(problem, status)
-        return fault("fault", HTTPStatus.INTERNAL_SERVER_ERROR)
+        return without_form(await reply_of(visit, step(visit)))
 
     def _may_change(self, visit: Visit) -> bool:
         request = visit.request

@@ -47,7 +47,7 @@ class Page(enum.StrEnum):
     """Facts: ``kind``, ``name``, ``barcode_uri`` (for a QR code, or None), ``setup_key`` (in groups of four, or None),
     ``prompts`` (whether a code is typed)."""
     RECOVERY_CODES = "recovery-codes"
-    """Facts: ``codes``: shown once."""
+    """Facts: ``codes``: shown until the user confirms them, with the problem if the login failed after its factor."""
     SESSIONS = "sessions"
     """Facts: ``sessions``: a list of ``{"name", "device", "place", "opened_at", "last_seen_at", "is_current"}``."""
     HOME = "home"

@@ -8,7 +8,8 @@ Invariants:
 - Each message, code and poll counts in the budgets before it is sent. If a budget is used up, nothing is lost: the
   login continues, with another factor or later.
 - A factor opens one session: an old copy of the login's cookie opens none with it.
-- Using a recovery code spends it, and the service sends the next one only once: it is shown until the user confirms it.
+- Using a recovery code spends it, and the service sends the next one only once: it is shown until the user confirms it,
+  also if the login fails after that, or needs another factor. The same is true of the codes of a new factor.
 """
 
 from __future__ import annotations
@@ -26,7 +27,9 @@ from passwordless_async.errors import (
     CodeExpired,
     InvalidInput,
     NotSent,
+    OutcomeUnknown,
     PasswordlessError,
+    ProtocolError,
     QuotaExceeded,
     RateLimited,
     RegionNotAllowed,
@@ -37,6 +40,7 @@ from passwordless_async.errors import (
 from passwordless_async.gateway.forms import code_of
 from passwordless_async.gateway.problems import problem_of
 from passwordless_async.gateway.replies import Page, Problem, Reply
+from passwordless_async.gateway.state import LoginState
 from passwordless_async.gateway.steps.enrolment import enrolment_choice, enrolment_page
 from passwordless_async.gateway.steps.home import without_login
 from passwordless_async.gateway.steps.logging_in import keep, logged_in
@@ -46,15 +50,14 @@ from passwordless_async.gateway.steps.pages import (
     expired_page,
     identifier_page,
     is_of_other_login,
-    new_id,
     new_start,
+    reply_of,
     way_back,
 )
 
 if TYPE_CHECKING:
     from passwordless_async.auth0.mfa.state import MfaState, MfaTokenSet
     from passwordless_async.auth0.mfa.values import Authenticator
-    from passwordless_async.gateway.state import LoginState
     from passwordless_async.gateway.visit import Visit
 
 _CHANNELS = {"sms": "sms", "voice": "voice", "email": "email", "auth0": "push"}
@@ -71,6 +74,8 @@ _GOES_ON = (
     RegionNotAllowed,
     StoreUnavailable,
 )
+# The service has, or may have, accepted the factor: its codes count.
+_ACCEPTED = (MfaRequired, OutcomeUnknown, ProtocolError)
 _POLL_SECONDS = 5  # the service allows twelve polls a minute
 
 
@@ -98,7 +103,7 @@ async def show(visit: Visit) -> Reply:
 
 
 async def show_choice(visit: Visit) -> Reply:
-    """List the user's factors."""
+    """List the user's factors; a user who has none enrols one."""
     login, state = visit.login, mfa_state(visit)
     if login is None or state is None:
         return Reply(page=Page.IDENTIFIER, location="/login")
@@ -106,7 +111,7 @@ async def show_choice(visit: Visit) -> Reply:
         factors = await _factors(visit, state)
     except PasswordlessError as error:
         return _ended(visit, error)
-    return _choice_page(login, factors)
+    return _choice_page(login, factors) if factors else enrolment_choice(login, state)
 
 
 def _choice_page(
@@ -120,7 +125,7 @@ async def choose(visit: Visit) -> Reply:
     """Ask for another factor."""
     login, state = visit.login, mfa_state(visit)
     if login is None or state is None:
-        return expired_page(visit)
+        return _with_codes(visit, expired_page(visit), _unconfirmed(login))
     wanted = visit.form.get("factor", Secret(""))
     try:
         factors = await _factors(visit, state)
@@ -138,7 +143,8 @@ async def verify(visit: Visit) -> Reply:
     """Finish the login with the factor."""
     login, state = visit.login, mfa_state(visit)
     if login is None or state is None or login.factor is None:
-        return await without_login(visit)
+        # Its form was sent again.
+        return _with_codes(visit, await without_login(visit), _unconfirmed(login))
     if visit.services.submissions.is_finished(login.id):
         return await without_login(visit, Problem("code_spent"))
     if is_of_other_login(visit, login):
@@ -147,15 +153,17 @@ async def verify(visit: Visit) -> Reply:
 
 
 async def _verify(visit: Visit, login: LoginState, state: MfaState) -> Reply:
+    outcome: MfaTokenSet | PasswordlessError
     try:
-        tokens = await _verified(visit, login, state)
+        outcome = await _verified(visit, login, state)
+        reply = await reply_of(visit, _finished(visit, login, outcome))
     except MfaRequired as error:
-        return await second_factor(visit, login, error)
+        outcome, reply = error, await second_factor(visit, login, error)
     except _GOES_ON as error:
         return factor_page(login, *problem_of(error, _field_of(error, login)))
     except PasswordlessError as error:
-        return _ended(visit, error)
-    return await _finished(visit, login, tokens)
+        outcome, reply = error, _ended(visit, error)
+    return _with_codes(visit, reply, _codes(visit, login, outcome))
 
 
 def _field_of(error: PasswordlessError, login: LoginState) -> str | None:
@@ -164,7 +172,7 @@ def _field_of(error: PasswordlessError, login: LoginState) -> str | None:
 
 
 async def _finished(visit: Visit, login: LoginState, tokens: MfaTokenSet) -> Reply:
-    """End the login; recovery codes are shown before it returns."""
+    """End the login."""
     try:
         identifier = await keep(visit, login, tokens)
     except StoreError:
@@ -172,25 +180,47 @@ async def _finished(visit: Visit, login: LoginState, tokens: MfaTokenSet) -> Rep
         return identifier_page(visit, new_start(visit), Problem("login_not_kept"), HTTPStatus.SERVICE_UNAVAILABLE)
     except PasswordlessError as error:
         return _ended(visit, error)
-    reply, codes = await logged_in(visit, login, identifier), _new_codes(login, tokens)
+    return await logged_in(visit, login, identifier)
+
+
+def _with_codes(visit: Visit, reply: Reply, codes: list[str]) -> Reply:
+    """Return a reply that shows recovery codes first, with its problem; they stay in the login until confirmed."""
     if not codes:
         return reply
-    # Under another name: the login itself has ended.
-    shown = Secret(json.dumps(codes))
-    kept = attrs.evolve(login, id=new_id(), mfa=None, factor=None, enrolment=None, recovery_codes=shown)
-    return attrs.evolve(reply, login=kept, location="/recovery-codes", leaves=False)
+    if isinstance(reply.login, LoginState) and reply.login.mfa is not None:
+        login = reply.login
+    else:
+        # Under another name: the login itself has ended. Another user's login replaces it, and shows none of them.
+        login = attrs.evolve(new_start(visit), who=None if visit.login is None else visit.login.who)
+    return attrs.evolve(
+        reply,
+        page=Page.RECOVERY_CODES,
+        facts={"codes": codes},
+        login=attrs.evolve(login, recovery_codes=Secret(json.dumps(codes))),
+        location="/recovery-codes" if reply.problem is None else None,
+        leaves=False,
+    )
 
 
 async def show_recovery_codes(visit: Visit) -> Reply:
     """Show recovery codes that the user has not confirmed yet."""
-    if visit.login is None or visit.login.recovery_codes is None:
+    codes = _unconfirmed(visit.login)
+    if not codes:
         return Reply(page=Page.HOME, location="/")
-    return Reply(page=Page.RECOVERY_CODES, facts={"codes": json.loads(visit.login.recovery_codes)})
+    return Reply(page=Page.RECOVERY_CODES, facts={"codes": codes})
 
 
 async def keep_recovery_codes(visit: Visit) -> Reply:
-    """The user has saved the codes: leave the login, by its ``return_to``."""
-    return attrs.evolve(way_back(visit, None if visit.login is None else visit.login.return_to), login=None)
+    """The user has saved the codes: continue with the next factor, at ``return_to``, or with a new login."""
+    login = visit.login
+    if login is not None and login.mfa is not None:
+        login = attrs.evolve(login, recovery_codes=None)
+        if login.factor is None:
+            return await show_choice(attrs.evolve(visit, login=login))
+        return attrs.evolve(factor_page(login), location="/factor")
+    if login is not None and visit.session is None:
+        return attrs.evolve(identifier_page(visit, new_start(visit)), location="/login")
+    return attrs.evolve(way_back(visit, None if login is None else login.return_to), login=None)
 
 
 async def _factors(visit: Visit, state: MfaState) -> list[Authenticator]:
@@ -260,10 +290,23 @@ async def _recovered(visit: Visit, state: MfaState, code: Secret) -> MfaTokenSet
     return tokens
 
 
-def _new_codes(login: LoginState, tokens: MfaTokenSet) -> list[str]:
-    """Return recovery codes that the user must keep: of a new factor, or in place of the one that was used."""
-    enrolled: list[str] = [] if login.enrolment is None else json.loads(login.enrolment)["recovery_codes"]
-    return [*enrolled, *(() if tokens.recovery_code is None else (tokens.recovery_code,))]
+def _codes(visit: Visit, login: LoginState, outcome: MfaTokenSet | PasswordlessError) -> list[str]:
+    """Return the recovery codes to show: unconfirmed ones, those of a new factor, and the one after the used one."""
+    codes = _unconfirmed(login)
+    if isinstance(outcome, PasswordlessError) and not isinstance(outcome, _ACCEPTED):
+        return codes
+    if login.enrolment is not None:
+        codes += json.loads(login.enrolment)["recovery_codes"]
+    if outcome.recovery_code is not None:
+        codes.append(outcome.recovery_code)
+    # The one that was typed is spent.
+    return [code for code in dict.fromkeys(codes) if code != visit.form.get("code")]
+
+
+def _unconfirmed(login: LoginState | None) -> list[str]:
+    """Return the recovery codes that the user has not confirmed yet."""
+    codes: list[str] = [] if login is None or login.recovery_codes is None else json.loads(login.recovery_codes)
+    return codes
 
 
 def _ended(visit: Visit, error: PasswordlessError) -> Reply:
@@ -271,4 +314,4 @@ def _ended(visit: Visit, error: PasswordlessError) -> Reply:
     problem, status = problem_of(error)
     if isinstance(error, CodeExpired) and visit.login is not None and visit.login.factor is not None:
         return factor_page(visit.login, problem, status)
-    return identifier_page(visit, new_start(visit), problem, status)
+    return _with_codes(visit, identifier_page(visit, new_start(visit), problem, status), _unconfirmed(visit.login))

@@ -11,12 +11,17 @@ import attrs
 from passwordless_async._common import clock as _clock
 from passwordless_async._common.secret import Secret
 from passwordless_async.auth0.identity import Email, Phone
+from passwordless_async.errors import PasswordlessError
 from passwordless_async.gateway.browser import csrf_token
+from passwordless_async.gateway.defects import Defects
+from passwordless_async.gateway.problems import Refused, problem_of
 from passwordless_async.gateway.replies import Page, Problem, Reply
 from passwordless_async.gateway.returning import return_path
 from passwordless_async.gateway.state import LoginState
 
 if TYPE_CHECKING:
+    from collections.abc import Awaitable
+
     from passwordless_async.auth0.identity import User
     from passwordless_async.gateway.visit import Visit
 
@@ -175,9 +180,23 @@ def fault(problem: Problem | str, status: int, *, retry_to: str | None = None) -
     return Reply(page=Page.FAULT, facts=facts, status=status, problem=problem)
 
 
+async def reply_of(visit: Visit, running: Awaitable[Reply]) -> Reply:
+    """Return what a step replies; an unexpected error is logged, and its page says so in plain words."""
+    with Defects(f"{visit.request.method} {visit.request.path}"):
+        try:
+            return await running
+        except (PasswordlessError, Refused) as error:
+            problem, status = problem_of(error)
+        return fault(problem, status)
+    return fault("fault", HTTPStatus.INTERNAL_SERVER_ERROR)
+
+
 def without_form(reply: Reply) -> Reply:
-    """Return a reply without its form if nothing that the user types can help: a setting is wrong."""
-    if reply.problem is None or reply.problem.key != "misconfigured":
+    """Return a reply without its form if nothing that the user types can help: a setting is wrong.
+
+    Recovery codes stay: the service does not send them again.
+    """
+    if reply.problem is None or reply.problem.key != "misconfigured" or reply.page is Page.RECOVERY_CODES:
         return reply
     # The code of a link's callback may be spent: that page is not asked for again.
     retry_to = "/login" if reply.page is Page.LINK_SENT else None

@@ -4,16 +4,24 @@ from __future__ import annotations
 
 import asyncio
 import re
-from typing import Any
+from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from helpers import sites
 from helpers.clients import arrived
-from helpers.sites import ADA, BOB, JSON, Browser, Site
-from passwordless_async import Phone, StoreError
-from passwordless_async.gateway import AuditEvent, AuditKind, Budgets, Sms
+from helpers.sites import ADA, BOB, JSON, Browser, Seen, Site
+from passwordless_async import MfaRequired, Phone, StoreError
+from passwordless_async.client.mfa import MfaClient
+from passwordless_async.gateway import AuditEvent, AuditKind, Budgets, Refused, Sms
 from passwordless_async.testing import Fault, TenantSettings
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
+    from passwordless_async._common.secret import Secret
+    from passwordless_async.auth0.mfa.state import MfaState, MfaTokenSet
 
 TOKEN, LIST = "/oauth/token", "/mfa/authenticators"
 
@@ -408,3 +416,206 @@ async def test_recovery_codes_are_shown_to_their_user_alone() -> None:
         assert (await browser.get("/recovery-codes")).path == "/recovery-codes"
         await browser.start(BOB)
         assert (await browser.get("/recovery-codes")).path == "/"
+
+
+# --- recovery codes that the service sends once
+
+
+async def at_recovery(site: Site) -> tuple[Browser, str]:
+    """Bring a browser to the field for its user's recovery code; return that code, too."""
+    site.tenant.users.add(ADA, mfa=["otp", "recovery-code"])
+    browser = await site.browser()
+    await browser.get("/login?return_to=/sessions")
+    await browser.start()
+    await browser.post("/code", {"code": site.code()})
+    await choose(browser, "recovery")
+    return browser, site.tenant.mfa.recovery_code_for(ADA)
+
+
+async def choose(browser: Browser, kind: str) -> None:
+    choices = (await browser.get("/factors", JSON)).json["choices"]
+    await browser.post("/factors", {"factor": next(each["id"] for each in choices if each["kind"] == kind)})
+
+
+def codes_in(seen: Seen) -> list[str]:
+    """Return the recovery codes that a page shows."""
+    return re.findall("<li>([A-Z0-9]{24})</li>", seen.text)
+
+
+async def full(*_arguments: object, **_named: object) -> None:
+    raise StoreError("full")
+
+
+async def defective(_session: object) -> None:
+    raise RuntimeError("a defect of the application")
+
+
+async def refusing(_session: object) -> None:
+    raise Refused
+
+
+FAILURES: dict[str, tuple[int, str]] = {
+    "full store": (503, "We could not complete your sign-in"),
+    "defective hook": (500, "Something went wrong on our side."),
+    "refusing hook": (403, "This is not allowed at the moment."),
+    "bearer token": (502, "The sign-in service sent a response"),
+    "expired ID token": (502, "The sign-in service sent a response"),
+}
+
+
+@pytest.mark.parametrize(("kind", "failure"), [*(("asgi", each) for each in FAILURES), ("aiohttp", "defective hook")])
+async def test_a_login_that_fails_after_its_recovery_code(
+    kind: str, failure: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The new code is shown with the problem, also if the form is sent again, until the user has confirmed it."""
+    hook = {"defective hook": defective, "refusing hook": refusing}.get(failure)
+    async with sites.opened(kind, after_login=hook) as site:
+        browser, used = await at_recovery(site)
+        if failure == "full store":
+            monkeypatch.setattr(site.store.inner, "open", full)
+        fault = {"bearer token": Fault.BEARER_TOKEN, "expired ID token": Fault.ID_TOKEN_EXPIRED}.get(failure)
+        if fault is not None:
+            site.tenant.faults.add(fault, path=TOKEN)
+        seen = await browser.post("/factor", {"code": used})
+        status, text = FAILURES[failure]
+        assert (seen.status, seen.title, (seen.alert or "")[: len(text)]) == (status, "Save your recovery codes", text)
+        new = site.tenant.mfa.recovery_code_for(ADA)
+        again, reloaded = await browser.post("/factor", {"code": used}), await browser.get("/recovery-codes")
+        assert [codes_in(each) for each in (seen, again, reloaded)] == [[new]] * 3
+        confirmed = await browser.post("/recovery-codes")
+        assert (confirmed.path, confirmed.title, browser.cookie("session")) == ("/login", "Sign in", None)
+        assert 'name="return_to" value="/sessions"' in confirmed.text
+        assert (await browser.get("/recovery-codes")).path != "/recovery-codes"
+
+
+async def test_a_defective_hook_after_a_recovery_code_is_logged(caplog: pytest.LogCaptureFixture) -> None:
+    """As after any other login, and without the codes."""
+    async with sites.opened(after_login=defective) as site:
+        browser, used = await at_recovery(site)
+        await browser.post("/factor", {"code": used})
+        lines = [each.getMessage() for each in caplog.records if each.levelname == "ERROR"]
+        assert [line.partition(".")[0] for line in lines] == ["POST /factor failed: RuntimeError"]
+        assert [code for code in (used, site.tenant.mfa.recovery_code_for(ADA)) if code in caplog.text] == []
+
+
+@asynccontextmanager
+async def opened_for_two_factors(kind: str = "asgi", **more: Any) -> AsyncIterator[Site]:
+    """Serve a gateway whose service demands two factors, and sends a new recovery code with the second demand, too."""
+    verify = MfaClient.verify_recovery_code
+    with pytest.MonkeyPatch.context() as patch:
+        async with sites.opened(kind, settings=TenantSettings(mfa_rounds=2), **more) as site:
+
+            async def verified(client: MfaClient, state: MfaState, code: str) -> tuple[MfaTokenSet, Secret | None]:
+                try:
+                    return await verify(client, state, code)
+                except MfaRequired as error:
+                    raise error.with_facts(recovery_code=site.tenant.mfa.recovery_code_for(ADA)) from None
+
+            patch.setattr(MfaClient, "verify_recovery_code", verified)
+            yield site
+
+
+@pytest.mark.parametrize("kind", sites.SUITE)
+async def test_recovery_codes_before_another_factor(kind: str) -> None:
+    """The new code is shown at once; once the user has confirmed it, the login continues with the next factor."""
+    async with opened_for_two_factors(kind) as site:
+        browser, used = await at_recovery(site)
+        seen = await browser.post("/factor", {"code": used})
+        assert (seen.path, codes_in(seen)) == ("/recovery-codes", [site.tenant.mfa.recovery_code_for(ADA)])
+        asked = await browser.post("/recovery-codes")
+        assert (asked.path, asked.title) == ("/factor", "Confirm it is you")
+        await browser.post("/factor", {"code": site.tenant.mfa.otp_for(ADA)})
+        done = await browser.post("/recovery-codes", follow=False)
+        assert (done.headers["Location"], browser.cookie("session") is None) == ("/sessions", False)
+
+
+async def test_recovery_codes_that_are_not_confirmed_before_another_factor() -> None:
+    """They are shown after it; one that was used meanwhile is replaced by its successor."""
+    for factor in ("otp", "recovery"):
+        async with opened_for_two_factors() as site:
+            browser, used = await at_recovery(site)
+            await browser.post("/factor", {"code": used})
+            await choose(browser, factor)
+            mfa = site.tenant.mfa
+            assert (await browser.post("/factor", {"code": "000000"})).title == "Confirm it is you"
+            code = mfa.otp_for(ADA) if factor == "otp" else mfa.recovery_code_for(ADA)
+            seen = await browser.post("/factor", {"code": code})
+            assert (seen.path, codes_in(seen)) == ("/recovery-codes", [mfa.recovery_code_for(ADA)])
+            assert browser.cookie("session") is not None
+
+
+async def test_another_factor_that_ends_the_login_before_recovery_codes_are_confirmed() -> None:
+    """They are shown with the reason."""
+    async with opened_for_two_factors() as site:
+        browser, used = await at_recovery(site)
+        await browser.post("/factor", {"code": used})
+        expired: dict[str, Any] = {"status": 401, "error": "expired_token", "description": "mfa_token is expired"}
+        site.tenant.faults.add(Fault.REFUSAL, path=TOKEN, **expired)
+        seen = await browser.post("/factor", {"code": site.tenant.mfa.otp_for(ADA)})
+        assert (seen.alert, codes_in(seen)) == (
+            "This took too long. Please start again.",
+            [site.tenant.mfa.recovery_code_for(ADA)],
+        )
+
+
+async def test_another_factor_that_cannot_be_asked_for_after_a_recovery_code() -> None:
+    """The code is shown with the reason; then the user chooses another factor."""
+    async with opened_for_two_factors(budgets=Budgets(factor_messages_per_user=1)) as site:
+        browser = await second_factor(site, "sms", "recovery-code")
+        await choose(browser, "recovery")
+        seen = await browser.post("/factor", {"code": site.tenant.mfa.recovery_code_for(ADA)})
+        assert (seen.status, codes_in(seen)) == (429, [site.tenant.mfa.recovery_code_for(ADA)])
+        assert (await browser.post("/recovery-codes")).title == "How do you want to confirm it is you?"
+
+
+async def test_recovery_codes_of_a_new_factor_whose_login_fails(monkeypatch: pytest.MonkeyPatch) -> None:
+    """They are shown as after a login, because the factor is active; not if its code was wrong."""
+    async with sites.opened(settings=TenantSettings(mfa_policy="always")) as site:
+        browser = await site.browser()
+        await browser.log_in()
+        await browser.post("/enrolment", {"kind": "otp"})
+        assert codes_in(await browser.post("/factor", {"code": "000000"})) == []
+        monkeypatch.setattr(site.store.inner, "open", full)
+        seen = await browser.post("/factor", {"code": site.tenant.mfa.otp_for(ADA)})
+        assert (seen.status, codes_in(seen)) == (503, [site.tenant.mfa.recovery_code_for(ADA)])
+
+
+async def test_recovery_codes_in_json(monkeypatch: pytest.MonkeyPatch) -> None:
+    """They are facts of the step, beside the problem if there is one; confirming them leads to the next step."""
+    async with sites.opened() as site:
+        browser, used = await at_recovery(site)
+        with monkeypatch.context() as patch:
+            patch.setattr(site.store.inner, "open", full)
+            failed = await browser.call("/factor", {"code": used})
+        new = site.tenant.mfa.recovery_code_for(ADA)
+        assert (failed.status, failed.json["step"], failed.json["codes"], failed.json["problem"]["key"]) == (
+            503,
+            "recovery-codes",
+            [new],
+            "login_not_kept",
+        )
+        assert (await browser.call("/recovery-codes")).json["step"] == "identifier"
+        browser, used = await at_recovery(site)
+        shown = await browser.call("/factor", {"code": used})
+        assert shown.json == {"step": "recovery-codes", "codes": [site.tenant.mfa.recovery_code_for(ADA)]}
+        assert (await browser.call("/recovery-codes")).json == {"step": "home", "return_to": "/sessions"}
+
+
+async def test_recovery_codes_of_a_new_factor_before_another_factor() -> None:
+    """They are shown before the next factor is asked for."""
+    async with sites.opened(settings=TenantSettings(mfa_policy="always", mfa_rounds=2)) as site:
+        browser = await site.browser()
+        await browser.log_in()
+        await browser.post("/enrolment", {"kind": "otp"})
+        seen = await browser.post("/factor", {"code": site.tenant.mfa.otp_for(ADA)})
+        assert (seen.path, codes_in(seen)) == ("/recovery-codes", [site.tenant.mfa.recovery_code_for(ADA)])
+        assert (await browser.post("/recovery-codes")).path == "/factor"
+        assert (await browser.post("/factor", {"code": site.tenant.mfa.otp_for(ADA)})).path == "/"
+
+
+async def test_the_choice_of_a_user_without_a_factor() -> None:
+    """It leads to the enrolment of one."""
+    async with sites.opened(settings=TenantSettings(mfa_policy="always")) as site:
+        browser = await site.browser()
+        await browser.log_in()
+        assert (await browser.get("/factors")).path == "/enrolment"
