@@ -554,10 +554,11 @@ class World:
         await asyncio.sleep(1e-6)  # after all that can run has run
         if process.gateway is not None:
             return  # browsers may be in the middle of a call
-        # A start that waits for leave of the store, or reports to it, is its caller's.
+        # A start that waits for leave of the store, or reports to it, is its caller's; so is a list that is being read.
         own = {call.task for call in self.calls}
         tasks = [task for task in process.machine.tasks if not task.done() and task not in own]
-        process.left = [task for task in tasks if not str(task.get_coro()).startswith("<coroutine object Codes.")]
+        callers = ("<coroutine object Codes.", "<coroutine object SessionRecords.peek ")
+        process.left = [task for task in tasks if not str(task.get_coro()).startswith(callers)]
 
     async def bury(self) -> None:
         """End what killed processes have left, and the tenant."""
