@@ -81,8 +81,8 @@ _TABLE: tuple[tuple[str, str, type[OAuthError]], ...] = (
     ("temporarily_unavailable", "", errors.TemporarilyUnavailable),
     ("", "Public signup is disabled", errors.AccessDenied),
 )
-# Some tenants say this of an unknown client and of a wrong secret. A user who is not let in gets status 403.
 _OF_SETTINGS = (errors.InvalidClient, errors.InvalidTarget, errors.UnauthorizedClient)
+# Some tenants say this of an unknown client and of a wrong secret. A user who is not let in gets status 403.
 _UNKNOWN_CLIENT = (HTTPStatus.UNAUTHORIZED, "access_denied")
 # Codes that are never redacted: a code that the user typed must not change their meaning. invalid_request is judged by
 # database.refuses_code.

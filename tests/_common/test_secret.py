@@ -21,7 +21,7 @@ from multidict import CIMultiDict
 from yarl import URL
 
 import passwordless_async
-from helpers.leaks import PACKAGE, lines_with, shown
+from helpers.leaks import PACKAGE, in_shapes, lines_with, shown
 from passwordless_async import (
     TESTING,
     ClientSecretPost,
@@ -326,13 +326,7 @@ DOORS: dict[str, Callable[[Any], object]] = {
     "the keys of MemoryStore": lambda given: MemoryStore(keys=given),
     "the secret of NonceIssuer": NonceIssuer,
 }
-SHAPES = {
-    "text": MARKER,
-    "bytes": MARKER.encode(),
-    "a list": [MARKER],
-    "a mapping": {"a": MARKER},
-    "a tuple": (MARKER,),
-}
+SHAPES = in_shapes(MARKER)
 
 
 @pytest.mark.parametrize("given", SHAPES.values(), ids=SHAPES)

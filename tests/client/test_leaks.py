@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from helpers.leaks import lines_with, shown
+from helpers.leaks import in_shapes, lines_with, shown
 from helpers.remote_store import RemoteStore
 from helpers.values import present
 from passwordless_async import (
@@ -146,13 +146,17 @@ TOKEN_DOORS: dict[str, Callable[[PasswordlessClient, Any], Any]] = {
     "DPoPMiddleware": lambda _, given: DPoPMiddleware(given, origins=["https://api.example"]),
     "DPoPAuth": lambda _, given: DPoPAuth(given, origins=["https://api.example"]),
 }
-SHAPES: dict[str, Any] = {
-    "text": SECRET,
-    "bytes": SECRET.encode(),
-    "a list": [SECRET],
-    "a mapping": {"access_token": SECRET},
-    "a tuple": (SECRET,),
-}
+SHAPES = in_shapes(SECRET)
+
+
+async def lines_of_refusal(
+    call: Callable[[PasswordlessClient, Any], Any], given: object, refusal: type[PasswordlessError]
+) -> list[str]:
+    """Return what shows the secret of a refusal."""
+    async with PasswordlessClient("tenant.example", "client", profile=TESTING) as client:
+        with pytest.raises(refusal) as caught:
+            await call(client, given)
+    return lines_with({SECRET}, shown(caught.value))
 
 
 @pytest.mark.parametrize("given", SHAPES.values(), ids=SHAPES)
@@ -161,10 +165,7 @@ async def test_a_value_in_place_of_tokens_does_not_show(
     call: Callable[[PasswordlessClient, Any], Any], given: object
 ) -> None:
     """It is refused, and neither the error nor a local variable of its traceback has it."""
-    async with PasswordlessClient("tenant.example", "client", profile=TESTING) as client:
-        with pytest.raises(UsageError) as caught:
-            await call(client, given)
-    assert lines_with({SECRET}, shown(caught.value)) == []
+    assert await lines_of_refusal(call, given, UsageError) == []
 
 
 # Each method that takes a live secret as text, of which the store or the tenant knows nothing.
@@ -183,10 +184,7 @@ async def test_a_session_identifier_or_a_token_that_is_refused_does_not_show(
     call: Callable[[PasswordlessClient, Any], Any], given: object
 ) -> None:
     """Neither the error nor a local variable of its traceback has it, whatever its type."""
-    async with PasswordlessClient("tenant.example", "client", profile=TESTING) as client:
-        with pytest.raises(PasswordlessError) as caught:
-            await call(client, given)
-    assert lines_with({SECRET}, shown(caught.value)) == []
+    assert await lines_of_refusal(call, given, PasswordlessError) == []
 
 
 @pytest.mark.parametrize(

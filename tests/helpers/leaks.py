@@ -30,6 +30,17 @@ def links(error: BaseException) -> Iterator[BaseException]:
                 waiting.append(before)
 
 
+def in_shapes(secret: str) -> dict[str, object]:
+    """Return the shapes in which a secret may be passed by mistake, by name."""
+    return {
+        "text": secret,
+        "bytes": secret.encode(),
+        "a list": [secret],
+        "a mapping": {"access_token": secret},
+        "a tuple": (secret,),
+    }
+
+
 def shown(error: BaseException) -> str:
     """Return everything of an error that can get into a log: of the frames, those of the package."""
     parts = []

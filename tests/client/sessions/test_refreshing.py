@@ -33,12 +33,13 @@ from passwordless_async import (
     PasswordlessClient,
     ProtocolError,
     RateLimited,
+    Secret,
     StoreUnavailable,
 )
 from passwordless_async._common import clock as _clock
 from passwordless_async.client.events import Retried
 from passwordless_async.client.sessions import refreshing
-from passwordless_async.testing import Fault, TenantSettings
+from passwordless_async.testing import Fault, LocalTenant, TenantSettings
 
 
 async def test_concurrent_refreshes_on_four_machines_spend_one_token(store: Any) -> None:
@@ -173,15 +174,21 @@ async def test_a_session_that_changes_while_it_gets_tokens_that_have_ended_is_re
 LEEWAY = TenantSettings(refresh_leeway=3600.0)
 
 
+async def session_in_doubt(tenant: LocalTenant, client: PasswordlessClient) -> Secret:
+    """Return a session whose refresh token was spent, and its answer lost."""
+    identifier = await client.sessions.open(await log_in(tenant, client))
+    tenant.faults.add(Fault.DROP_AFTER_PROCESSING, path=TOKEN, times=1)
+    await outcome_unknown(client.sessions.refresh(identifier))
+    return identifier
+
+
 async def test_a_machine_knows_how_long_ago_another_one_sent_a_token(
     clock: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """So that it sends it for what is left of the overlap, and not for a whole one."""
     async with opened(MemoryStore(), clients=2, settings=LEEWAY, refresh_token_leeway=30.0) as (tenant, machines):
         here, there = machines
-        identifier = await here.sessions.open(await log_in(tenant, here))
-        tenant.faults.add(Fault.DROP_AFTER_PROCESSING, path=TOKEN, times=1)
-        await outcome_unknown(here.sessions.refresh(identifier))
+        identifier = await session_in_doubt(tenant, here)
         clock.time += 5.0
         ask, told = there._refreshes.refresh_directly, list[object]()
 
@@ -200,9 +207,7 @@ async def test_a_token_whose_overlap_ends_before_it_is_sent_stays_in_doubt(
     """The machine that has not sent it either does not report it as unspent."""
     async with opened(MemoryStore(), clients=2, settings=LEEWAY, refresh_token_leeway=30.0) as (tenant, machines):
         here, there = machines
-        identifier = await here.sessions.open(await log_in(tenant, here))
-        tenant.faults.add(Fault.DROP_AFTER_PROCESSING, path=TOKEN, times=1)
-        await outcome_unknown(here.sessions.refresh(identifier))
+        identifier = await session_in_doubt(tenant, here)
         before, ask = arrived(tenant, TOKEN), there._refreshes.refresh_directly
 
         async def refresh(tokens: Any, *, sent_before: float | None) -> Any:
@@ -439,9 +444,7 @@ async def test_a_session_sealed_again_between_read_and_lease_is_refreshed(
 async def test_a_doubtful_token_is_remembered_as_long_as_its_session(store: Any) -> None:
     """A session that use keeps alive never looks as if its refresh token was not sent."""
     async with opened(store, clients=2, lifetimes=Lifetimes(idle=2.0)) as (tenant, (here, there)):
-        identifier = await here.sessions.open(await log_in(tenant, here))
-        tenant.faults.add(Fault.DROP_AFTER_PROCESSING, path=TOKEN, times=1)
-        await outcome_unknown(here.sessions.refresh(identifier))
+        identifier = await session_in_doubt(tenant, here)
         tenant.faults.clear()
         before = tenant.stats.token_requests
         over = asyncio.create_task(asyncio.sleep(2.2))

@@ -12,7 +12,7 @@ from passwordless_async.gateway.mounts import departures
 from passwordless_async.gateway.mounts.departures import Departures
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Awaitable, Callable
 
 
 @pytest.fixture
@@ -88,16 +88,22 @@ async def test_the_end_of_a_call_is_told() -> None:
     assert watch._new == {}
 
 
+def until(gone: asyncio.Event) -> Callable[[], Awaitable[None]]:
+    """Return what waits until a browser has gone."""
+
+    async def until_gone() -> None:
+        await gone.wait()
+
+    return until_gone
+
+
 @pytest.mark.usefixtures("_at_once")
 async def test_a_browser_that_goes() -> None:
     """What is under way is cancelled, and the task goes on as if nothing had been."""
     gone = asyncio.Event()
 
-    async def until_gone() -> None:
-        await gone.wait()
-
     async def call() -> str:
-        with Departures().of(until_gone):
+        with Departures().of(until(gone)):
             gone.set()
             await asyncio.Event().wait()
         return "over"
@@ -113,11 +119,8 @@ async def test_a_call_that_ends_otherwise_when_its_browser_goes(outcome: Excepti
     """What it returns or raises counts."""
     gone = asyncio.Event()
 
-    async def until_gone() -> None:
-        await gone.wait()
-
     async def call() -> str:
-        with Departures().of(until_gone):
+        with Departures().of(until(gone)):
             gone.set()
             try:
                 await asyncio.Event().wait()
@@ -136,14 +139,11 @@ async def test_a_call_of_a_task_that_was_cancelled_before() -> None:
     """The cancellation that the task has survived is not that of the browser, which goes no further."""
     gone, started = asyncio.Event(), asyncio.Event()
 
-    async def until_gone() -> None:
-        await gone.wait()
-
     async def call() -> str:
         started.set()
         with contextlib.suppress(asyncio.CancelledError):
             await asyncio.Event().wait()
-        with Departures().of(until_gone):
+        with Departures().of(until(gone)):
             gone.set()
             await asyncio.Event().wait()
         return "over"
@@ -180,13 +180,10 @@ async def test_another_cancellation_goes_on() -> None:
     """A server that shuts down cancels its calls; also one whose browser has gone at that moment."""
     gone = asyncio.Event()
 
-    async def until_gone() -> None:
-        await gone.wait()
-
     for also_gone in (False, True):
 
         async def call() -> None:
-            with Departures().of(until_gone):
+            with Departures().of(until(gone)):
                 await asyncio.Event().wait()
 
         task = asyncio.create_task(call())
