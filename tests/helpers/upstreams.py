@@ -21,7 +21,10 @@ from passwordless_async.testing import BOUND_API, MULTI_FACTOR
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable
 
+    import aiohttp
+
     from helpers.sites import Browser, Site
+    from passwordless_async.gateway.proxy.pool import UpstreamPool
     from passwordless_async.testing import TenantSettings
 
 READ = {"Sec-Fetch-Site": "same-origin", "Sec-Fetch-Mode": "cors"}
@@ -151,6 +154,17 @@ class Front:
     api: Api
     server: ResourceServer
 
+    @property
+    def pool(self) -> UpstreamPool:
+        """The gateway's connections to the API."""
+        passing = self.site.gateway._passing
+        assert passing is not None
+        return passing._forwarding._pools[0]
+
+    def url(self, path: str) -> str:
+        """Return the URL of a path of the API, as a browser calls it."""
+        return f"{self.site.origin}{self.site.mount}/api{path}"
+
     async def logged_in(self, who: Any = sites.ADA) -> Browser:
         browser = await self.site.browser()
         await browser.log_in(who)
@@ -190,6 +204,11 @@ async def opened(
             stack.push_async_callback(runner.cleanup)
             await web.SockSite(runner, listening).start()
             yield Front(site, api, checks)
+
+
+def http_of(browser: Browser) -> aiohttp.ClientSession:
+    """Return the session of a browser, for what it has no method for: streams and WebSockets."""
+    return browser._session
 
 
 def problem(seen: Any) -> tuple[int, str]:

@@ -14,15 +14,14 @@ from typing import TYPE_CHECKING, Any
 
 import aiohttp
 import pytest
-from aiohttp import WSMsgType, web
+from aiohttp import web
 
 from helpers import sites
-from helpers.upstreams import READ, problem
+from helpers.clients import until
+from helpers.upstreams import READ, http_of, problem
 from passwordless_async import PasswordlessClient
-from passwordless_async._common.secret import Secret
 from passwordless_async.gateway import Upstream
-from passwordless_async.gateway.proxy import forwarding, uploads
-from passwordless_async.gateway.proxy.admission import Refusal
+from passwordless_async.gateway.proxy import uploads
 from passwordless_async.testing import BOUND_API, ClaimFault, TenantSettings
 
 if TYPE_CHECKING:
@@ -38,21 +37,6 @@ LOGIN_NOT_ENOUGH = (
     "This page asks for more than your sign-in can show, and signing in again does not help. Please contact support."
 )
 NAVIGATE = {"Sec-Fetch-Site": "same-origin", "Sec-Fetch-Mode": "navigate", "Accept": "text/html"}
-
-
-def url(front: Front, path: str) -> str:
-    return f"{front.site.origin}{front.site.mount}/api{path}"
-
-
-def http_of(browser: Browser) -> aiohttp.ClientSession:
-    return browser._session
-
-
-async def until(is_so: Callable[[], bool]) -> None:
-    """Wait until something is so."""
-    async with asyncio.timeout(20):
-        while not is_so():  # noqa: ASYNC110 - what is waited for has no event
-            await asyncio.sleep(0.01)
 
 
 async def raw(front: Front, head: str, body: bytes = b"") -> bytes:
@@ -165,7 +149,7 @@ async def test_renewals_while_many_calls_are_in_flight(serve_front: Serve) -> No
 async def test_a_response_arrives_before_its_end(front: Front) -> None:
     """Piece by piece, as the upstream sends it."""
     browser = await front.logged_in()
-    async with http_of(browser).get(url(front, "/halves"), headers=READ) as response:
+    async with http_of(browser).get(front.url("/halves"), headers=READ) as response:
         assert await response.content.readany() == b"first,"
         front.api.go.set()
         assert await response.content.read() == b"second"
@@ -202,7 +186,7 @@ async def test_large_bodies_take_no_memory(front: Front) -> None:
         seen = await browser.request("POST", "/api/count", headers=READ, data=pieces())
         assert seen.json == {"size": 50 * MIB}
         size = 0
-        async with http_of(browser).get(url(front, "/large?pieces=800"), headers=READ) as response:
+        async with http_of(browser).get(front.url("/large?pieces=800"), headers=READ) as response:
             async for piece in response.content.iter_any():
                 size += len(piece)
         peak = tracemalloc.get_traced_memory()[1]
@@ -222,13 +206,7 @@ async def test_a_browser_that_goes(front: Front, path: str) -> None:
     call.cancel()
     async with asyncio.timeout(20):
         await front.api.left.acquire()
-    await until(lambda: not passing(front)._channels[0].traffic.calls)
-
-
-def passing(front: Front) -> forwarding.Forwarding:
-    found = front.site.gateway._passing
-    assert found is not None
-    return found._forwarding
+    await until(lambda: not front.pool.traffic.calls)
 
 
 async def test_a_body_that_is_cut_off(front: Front) -> None:
@@ -243,7 +221,7 @@ async def test_a_body_that_is_cut_off(front: Front) -> None:
 
     with pytest.raises(aiohttp.ClientError):
         await browser.request("POST", "/api/count", headers=READ, data=pieces())
-    await until(lambda: not passing(front)._channels[0].traffic.calls)
+    await until(lambda: not front.pool.traffic.calls)
     assert front.api.statuses == [401, 200]
 
 
@@ -377,7 +355,7 @@ async def test_cookies_that_open_nothing(front: Front, value: str) -> None:
     """They are removed."""
     async with aiohttp.ClientSession() as http:
         headers = {**READ, "Cookie": f"session={value}"}
-        async with http.get(url(front, "/me"), headers=headers) as response:
+        async with http.get(front.url("/me"), headers=headers) as response:
             assert (response.status, (await response.json())["problem"]["key"]) == (401, "session_ended")
             assert "session=;" in response.headers["Set-Cookie"]
 
@@ -443,7 +421,7 @@ async def test_another_site(front: Front) -> None:
     for method in ("GET", "POST", "OPTIONS"):
         assert problem(await browser.request(method, "/api/me", headers=other)) == (403, "csrf")
     with pytest.raises(aiohttp.WSServerHandshakeError) as refused:
-        await http_of(browser).ws_connect(url(front, "/socket"), origin="https://evil.example")
+        await http_of(browser).ws_connect(front.url("/socket"), origin="https://evil.example")
     assert (refused.value.status, front.api.seen) == (403, [])
 
 
@@ -453,57 +431,6 @@ async def test_scopes(serve_front: Serve) -> None:
     browser = await front.logged_in()
     assert problem(await browser.get("/api/me", READ)) == (403, "scope_missing")
     assert front.api.seen == []
-
-
-@pytest.mark.parametrize(
-    ("requested", "unrequested"), [("openid", "admin, write"), ("openid admin", "write"), ("openid admin write", None)]
-)
-def test_scopes_that_no_login_requests_are_logged_once(
-    requested: str, unrequested: str | None, caplog: pytest.LogCaptureFixture
-) -> None:
-    """As a warning: no user can have them. A user who just lacks a right is named at DEBUG."""
-    caplog.set_level("DEBUG", "passwordless_async")
-    channel = forwarding.Channel(Upstream("/api/", "https://api.example", scopes="openid write admin"))
-    for _ in range(2):
-        with pytest.raises(Refusal, match="scope_missing"):
-            channel.require_scopes("openid", requested)
-    channel.require_scopes("admin openid write", requested)
-    refused = "a call to the upstream /api/ is refused as scope_missing: the access token lacks admin, write"
-    warning = (
-        f"The upstream /api/ needs scopes that scope= of the gateway does not request ({unrequested}), and its user "
-        "gets a 403 (scope_missing). This is logged once"
-    )
-    assert [(each.levelname, each.getMessage()) for each in caplog.records] == [
-        ("DEBUG", refused),
-        *([] if unrequested is None else [("WARNING", warning)]),
-        ("DEBUG", refused),
-    ]
-
-
-async def test_a_gateway_without_the_audience_of_the_api(serve_front: Serve, caplog: pytest.LogCaptureFixture) -> None:
-    """The API's 401 is forwarded, and the log says once which setting is missing; the token is not in it."""
-    front = await serve_front(audience=None)
-    browser = await front.logged_in()
-    for _ in range(2):
-        assert (await browser.get("/api/me", READ)).status == 401
-    warning = (
-        "The upstream /api/ answers 401 to an access token that is not a signed JWT: audience= of the gateway is "
-        "missing. It is the identifier of the API in the tenant. This is logged once"
-    )
-    assert [each.getMessage() for each in caplog.records if "audience" in each.getMessage()] == [warning]
-
-
-@pytest.mark.parametrize(
-    ("status", "token", "audience"),
-    [(401, "a.eyJhdWQiOiJ1cm46YSJ9.b", None), (401, "opaque", "urn:a"), (403, "opaque", None), (200, "opaque", None)],
-)
-def test_other_answers_do_not_blame_the_audience(
-    status: int, token: str, audience: str | None, caplog: pytest.LogCaptureFixture
-) -> None:
-    """A JWT is for an API: the tenant has a default audience."""
-    channel = forwarding.Channel(Upstream("/api/", "https://api.example"))
-    channel.note_token(status, Secret(token), audience)
-    assert caplog.messages == []
 
 
 async def test_the_page_of_a_missing_scope_leads_back(serve_front: Serve) -> None:
@@ -572,30 +499,6 @@ async def test_a_form_on_a_page_that_no_login_returns_to(
     locations = [line.partition(": ")[2] for line in lines if line.lower().startswith("location:")]
     assert locations == [f"{mount}/login?unsent=1"]
     assert [each.getMessage() for each in caplog.records if " failed: " in each.getMessage()] == []
-
-
-async def test_a_login_in_vain_is_logged_once(serve_front: Serve, caplog: pytest.LogCaptureFixture) -> None:
-    """For each upstream and each claim: a user who tries again writes nothing more."""
-    front = await serve_front()
-    browser = await front.logged_in()
-    asked = [""]
-
-    def answer(_request: web.Request) -> web.Response:
-        challenge = f'DPoP error="insufficient_user_authentication", {asked[0]}'
-        return web.Response(status=401, headers={"WWW-Authenticate": challenge})
-
-    front.api.answer = answer
-    for asked[0] in ("max_age=300", 'acr_values=""', "max_age=600", "max_age=300"):
-        for path in ("/api/answer", "/api/answer?again"):
-            assert problem(await browser.get(path, READ)) == (403, "login_not_enough")
-    first, second = [each.getMessage() for each in caplog.records if "login_not_enough" in each.getMessage()]
-    assert first == (
-        "The upstream /api/ asks for a newer or a stronger login (max_age='300'), but the login is that already, and "
-        "its user gets a 403 (login_not_enough). Do the access tokens have the claims that it reads (auth_time)? "
-        "This is logged once"
-    )
-    assert "(without saying which)" in second
-    assert "(auth_time, acr)" in second
 
 
 _NAMES: Any = {"auth_time_claim": f"{BOUND_API}/auth_time", "acr_claim": f"{BOUND_API}/acr"}
@@ -799,92 +702,6 @@ async def test_fields_in_fields(front: Front) -> None:
         assert headers.get("Accept", "") in {"", "a X-Evil: 1"}
 
 
-async def test_a_websocket(front: Front) -> None:
-    """Texts and bytes in both directions, with the subprotocol that the upstream chose, and its end."""
-    browser = await front.logged_in()
-    subject = (await browser.get("/api/me", READ)).json["sub"]
-    origin = front.site.origin
-    async with http_of(browser).ws_connect(url(front, "/socket"), origin=origin, protocols=["other", "chat"]) as ws:
-        assert ws.protocol == "chat"
-        await ws.send_str("hello")
-        assert await ws.receive_str() == f"{subject}: hello"
-        await ws.send_bytes(b"\0\xff")
-        assert await ws.receive_bytes() == b"\0\xff"
-        await ws.send_str("close")
-        message = await ws.receive()
-        assert (message.type, message.data, message.extra) == (WSMsgType.CLOSE, 4001, "")
-    headers = front.api.seen[-1][2]
-    assert ("Cookie" in headers, headers["Authorization"][:5]) == (False, "DPoP ")
-
-
-async def test_a_websocket_that_the_browser_closes(front: Front) -> None:
-    """The upstream is told its code; the place is free again."""
-    browser = await front.logged_in()
-    async with http_of(browser).ws_connect(url(front, "/socket"), origin=front.site.origin) as ws:
-        await ws.close(code=4002)
-    async with asyncio.timeout(20):
-        await front.api.reached.wait()
-    await until(lambda: not passing(front)._channels[0].socket_traffic.calls)
-    assert 4002 in front.api.statuses
-
-
-async def test_a_message_that_is_too_large(serve_front: Serve) -> None:
-    """The WebSocket ends (RFC 6455 §7.4.1)."""
-    front = await serve_front(upstream={"max_message_bytes": 100})
-    browser = await front.logged_in()
-    async with http_of(browser).ws_connect(url(front, "/socket"), origin=front.site.origin) as ws:
-        await ws.send_bytes(b"x" * 101)
-        message = await ws.receive()
-        assert (message.type, message.data) == (WSMsgType.CLOSE, 1009)
-
-
-async def test_websockets_that_are_refused(front: Front) -> None:
-    """Without a session, by the upstream, and where there is none: with the status, and no WebSocket."""
-    browser, stranger = await front.logged_in(), await front.site.browser()
-    front.api.answer = lambda _request: web.Response(status=404)
-    for asks, path, status in ((stranger, "/api/socket", 401), (browser, "/api/answer", 404)):
-        with pytest.raises(aiohttp.WSServerHandshakeError) as refused:
-            await http_of(asks).ws_connect(front.site.origin + front.site.mount + path, origin=front.site.origin)
-        assert refused.value.status == status
-
-
-async def test_streams_end_with_their_session(front: Front, monkeypatch: pytest.MonkeyPatch) -> None:
-    """After a logout, in this browser or from another, a response that goes on and a WebSocket are ended."""
-    monkeypatch.setattr(forwarding, "_CHECK_SECONDS", 0.05)
-    browser = await front.logged_in()
-    http = http_of(browser)
-    async with (
-        http.get(url(front, "/halves"), headers=READ) as response,
-        http.ws_connect(url(front, "/socket"), origin=front.site.origin) as ws,
-    ):
-        assert await response.content.readany() == b"first,"
-        await ws.send_bytes(b"still there")
-        assert await ws.receive_bytes() == b"still there"
-        await front.site.client.sessions.close(str(browser.cookie("session")))
-        async with asyncio.timeout(20):
-            assert (await ws.receive()).data == 1008
-            with pytest.raises(aiohttp.ClientError):
-                await response.content.read()
-
-
-async def test_it_is_closed_with_its_client_and_opened_again(front: Front) -> None:
-    """No line of the application's is needed; a gateway whose connections were closed opens others."""
-    browser = await front.logged_in()
-    assert (await browser.get("/api/me", READ)).status == 200
-    http = passing(front)._channels[0]._http
-    assert http is not None
-    await front.site.gateway.aclose()
-    assert http.closed is True
-    assert (await browser.get("/api/me", READ)).status == 200
-    again = passing(front)._channels[0]._http
-    assert again is not None
-    assert isinstance(front.site.client, PasswordlessClient)
-    await front.site.client.aclose()
-    assert again.closed is True
-    await front.site.client.__aenter__()
-    assert (await browser.get("/api/me", READ)).status == 200
-
-
 async def test_a_response_that_is_compressed(front: Front) -> None:
     """It goes on as it came, with the field that says so and the length that it has."""
     packed = gzip.compress(b"plain" * 100)
@@ -894,7 +711,7 @@ async def test_a_response_that_is_compressed(front: Front) -> None:
 
     front.api.answer = answer
     browser = await front.logged_in()
-    async with http_of(browser).get(url(front, "/answer"), headers=READ) as response:
+    async with http_of(browser).get(front.url("/answer"), headers=READ) as response:
         assert await response.read() == b"plain" * 100
         assert (response.headers["Content-Encoding"], response.headers["Content-Length"]) == ("gzip", str(len(packed)))
 
