@@ -17,10 +17,13 @@ from passwordless_async import (
     DPoPMiddleware,
     Email,
     Login,
+    MemoryStore,
     PasswordlessClient,
     PasswordlessError,
     PendingLink,
+    Secret,
     StoreUnavailable,
+    TokenSet,
     UsageError,
 )
 from passwordless_async.adapters.httpx2 import DPoPAuth
@@ -173,6 +176,7 @@ TEXT_DOORS: dict[str, Callable[[PasswordlessClient, Any], Any]] = {
     "sessions.get": lambda client, given: client.sessions.get(given),
     "sessions.refresh": lambda client, given: client.sessions.refresh(given),
     "sessions.update": lambda client, given: client.sessions.update(given, data={}),
+    "sessions.update with data that is refused": lambda client, given: client.sessions.update(given, data={"a": ...}),
     "sessions.api": lambda client, given: client.sessions.api(given, origins=["https://api.example"]).__aenter__(),
     "read_logout_token": lambda client, given: client.read_logout_token(given),
 }
@@ -185,6 +189,43 @@ async def test_a_session_identifier_or_a_token_that_is_refused_does_not_show(
 ) -> None:
     """Neither the error nor a local variable of its traceback has it, whatever its type."""
     assert await lines_of_refusal(call, given, PasswordlessError) == []
+
+
+# Each method that takes data of the application, which may have tokens of other services, and another wrong argument.
+TOKENS = TokenSet(Secret("a"), "DPoP", None, "", None, None, None, DPoPKey.generate())
+DATA_DOORS: dict[str, Callable[[PasswordlessClient, Any], Any]] = {
+    "sessions.login": lambda client, given: client.sessions.login(ADA, "123456", data=given),
+    "sessions.open": lambda client, given: client.sessions.open(TOKENS, data=given),
+    "sessions.keep": lambda client, given: client.sessions.keep(TOKENS, data=given),
+    "sessions.update": lambda client, given: client.sessions.update("unknown", data=given),
+}
+
+
+@pytest.mark.parametrize("given", SHAPES.values(), ids=SHAPES)
+@pytest.mark.parametrize("call", DATA_DOORS.values(), ids=DATA_DOORS)
+async def test_data_of_a_session_does_not_show(call: Callable[[PasswordlessClient, Any], Any], given: object) -> None:
+    """Neither if it is refused, nor if the call fails for another reason."""
+    assert await lines_of_refusal(call, given, PasswordlessError) == []
+
+
+async def test_changed_data_of_a_session_does_not_show(tenant: LocalTenant, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Neither the old nor the new, if that is too large or the store is lost before it is written."""
+    store = MemoryStore()
+    async with PasswordlessClient(tenant.url, tenant.public_client_id, profile=TESTING, store=store) as client:
+        await client.start(ADA)
+        data = {"another service": {"token": SECRET}}
+        session = await client.sessions.login(ADA, tenant.outbox.code_for(ADA), scope="openid", data=data)
+        assert session.data == (await client.sessions.get(session.id)).data == data
+        assert repr(session.data) == f"mappingproxy({data})"
+        monkeypatch.setattr(store, "reseal", unreachable)
+        for new in ({"a": SECRET}, {"a": SECRET * 200}):
+            with pytest.raises(PasswordlessError) as caught:
+                await client.sessions.update(session.id, data=new)
+            assert lines_with({SECRET}, shown(caught.value)) == []
+
+
+async def unreachable(*_arguments: object) -> bool:
+    raise StoreUnavailable("unreachable")
 
 
 @pytest.mark.parametrize(

@@ -193,8 +193,9 @@ class SessionRecords:
         self, identifier: Secret, tokens: TokenSet, members: SecretDict, seconds: float | None = None
     ) -> StoredSession:
         """Return a session that is kept for ``seconds`` from now on; the idle time unless given."""
-        # A copy: other callers may share the members, and only the mapping itself is read-only.
-        ends_at, data = self._ends_at(members), MappingProxyType(copy.deepcopy(members.get("data") or {}))
+        # A copy: other callers may share the members, and only the mapping itself is read-only. Not redacted: it is the
+        # application's own.
+        ends_at, data = self._ends_at(members), MappingProxyType(copy.deepcopy(dict(members.get("data") or {})))
         idle_ends_at = min(_clock.now() + (self._lifetimes.idle if seconds is None else seconds), ends_at)
         return StoredSession(identifier, tokens, members["user"], members["opened_at"], data, ends_at, idle_ends_at)
 

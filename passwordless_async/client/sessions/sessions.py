@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar
 import attrs
 
 from passwordless_async._common import arguments as _check
-from passwordless_async._common.secret import Secret, conceal, hide
+from passwordless_async._common.secret import Secret, SecretDict, conceal, hide
 from passwordless_async.auth0.identity import Login
 from passwordless_async.auth0.tokens import TokenSet
 from passwordless_async.client.sessions.opening import Opening, Openings
@@ -117,7 +117,7 @@ class Sessions:
             StoreError: The session could not be stored; the code is spent.
             PasswordlessError: As ``client.exchange``.
         """
-        otp, key = conceal(otp), hide(key)
+        otp, key, data = conceal(otp), hide(key), _concealed_data(data)
         wanted = _wanted(user, data, lifetime, by_sid=by_sid)
         if user is None and "openid" not in (scope or "").split():
             raise UsageError("scope", "must have openid, unless user is given: the session would have no user")
@@ -166,7 +166,7 @@ class Sessions:
             KeyMissing: The tokens are bound and have no key.
             StoreError: A store in memory is full.
         """
-        tokens = hide(tokens)
+        tokens, data = hide(tokens), _concealed_data(data)
         wanted = _wanted(user, data, lifetime, by_sid=by_sid)
         new = self._records.new(tokens, _user_of(tokens, user), wanted)
         await self._records.keep(new)
@@ -200,7 +200,7 @@ class Sessions:
         Raises:
             UsageError, KeyMissing, StoreError: As for :meth:`open`.
         """
-        tokens = hide(tokens)
+        tokens, data = hide(tokens), _concealed_data(data)
         wanted = _wanted(user, data, lifetime, by_sid=by_sid)
         _check.instance("tokens", tokens, TokenSet, named="a TokenSet")
         session = await self._openings.keep(Opening(who, tokens), lambda tokens: _user_of(tokens, user), wanted)
@@ -276,7 +276,8 @@ class Sessions:
             BrokenSeal: As for :meth:`get`.
             UsageError: ``data`` is invalid, or too large together with the existing data; nothing was changed.
         """
-        identifier, changes = _concealed(identifier), _data(data)
+        identifier, data = _concealed(identifier), _concealed_data(data)
+        changes = _data(data)
         while True:
             record = await self._records.find(identifier)
             changed = self._records.with_data(record, _data(_merged(record.session.data, changes)))
@@ -510,23 +511,28 @@ def _wanted(user: str | None, data: object, lifetime: float | None, *, by_sid: b
     return Wanted(user=user, data=_data(data), lifetime=lifetime, by_sid=by_sid)
 
 
-def _data(data: object) -> dict[str, object]:
+def _concealed_data(data: T) -> T:
+    """Return the application's data with a redacted repr: it may have tokens of other services."""
+    concealed: Any = SecretDict(data) if isinstance(data, Mapping) else hide(data)
+    return concealed  # type: ignore[no-any-return] # what it was given
+
+
+def _data(data: object) -> SecretDict:
     """Return the application's data, as it comes back from the store."""
     if data is None:
-        return {}
+        return SecretDict()
     try:
-        text = json.dumps(dict(data), allow_nan=False) if isinstance(data, Mapping) else ""
+        text = Secret(json.dumps(dict(data), allow_nan=False)) if isinstance(data, Mapping) else ""
     except (TypeError, ValueError, RecursionError):
         text = ""
     if not 0 < len(text) <= _MAX_DATA:
         raise UsageError("data", f"must be a JSON object of {_MAX_DATA} characters at most")
-    copied: dict[str, object] = json.loads(text)
-    return copied
+    return SecretDict(json.loads(text))
 
 
-def _merged(data: Mapping[str, object], changes: Mapping[str, object]) -> dict[str, object]:
+def _merged(data: Mapping[str, object], changes: Mapping[str, object]) -> SecretDict:
     removed = {name for name, value in changes.items() if value is None}
-    return {name: value for name, value in {**data, **changes}.items() if name not in removed}
+    return SecretDict((name, value) for name, value in {**data, **changes}.items() if name not in removed)
 
 
 def _user_of(tokens: TokenSet, user: str | None) -> str:
