@@ -44,7 +44,7 @@ _JWT, _TLS = "private_key_jwt", "tls_client_auth"
 class ClientAuthOptions:
     """The options that say how the application authenticates itself."""
 
-    client_auth: str | None  # the method; None: client_secret_post if a secret is given, else none
+    client_auth: str | None  # the method; None: that of the given credential
     client_secret_from: str | None
     client_key_from: str | None  # where the key that signs assertions is kept
     client_key_alg: AssertionAlgorithm | None
@@ -54,12 +54,19 @@ class ClientAuthOptions:
 
     def read(self) -> ClientAuth:
         """Read the secret, key or certificate, and return the authentication; options that clash are refused."""
-        name = self.client_auth or (_NONE if self.client_secret_from is None else _POST)
+        name = self.client_auth or self._method_of_credential()
         method = _METHODS[name]
         self._refuse_others(name, method)
-        if method.needs is not None and getattr(self, method.needs) is None:
+        if method.needs is not None and not self._has(method.needs):
             raise _wrong("client_auth", f"{name} needs {_option(method.needs)}")
         return method.make(self)
+
+    def _method_of_credential(self) -> str:
+        """Return the first method that needs a credential which is given; without any, ``none``."""
+        return next((name for name, method in _METHODS.items() if self._has(method.needs)), _NONE)
+
+    def _has(self, option: str | None) -> bool:
+        return option is not None and getattr(self, option) is not None
 
     def _refuse_others(self, name: str, method: _Method) -> None:
         given = [option for option, value in attrs.asdict(self).items() if value is not None]
@@ -182,13 +189,16 @@ _METHODS = {
     _TLS: _Method(_tls_client_auth, "client_certificate", ("client_certificate_key",)),
 }
 
+METHODS = tuple(_METHODS)
+"""The names of the methods, in the order of the help."""
+
 _OPTIONS = (
     click.option(
         "--client-auth",
-        type=click.Choice(list(_METHODS)),
+        type=click.Choice(METHODS),
         metavar="METHOD",  # the choices together are wider than a terminal
-        help=f"How the application authenticates itself: {', '.join(_METHODS)}. Default: {_POST} with a secret, else"
-        " none.",
+        help=f"How the application authenticates itself: {', '.join(METHODS)}. Default: the one for the given"
+        " credential.",
     ),
     click.option(
         "--client-secret-from",

@@ -145,8 +145,6 @@ def _gateway_class() -> type[Gateway]:
 
 def _client_auth(values: Values) -> ClientAuth:
     given = {name: values.of[name] for name in _AUTH}
-    if given["client_auth"] is None:
-        given["client_auth"] = _method(given)
     try:
         with located(values), _sourced(values, _kept(given)):
             return ClientAuthOptions(**given).read()
@@ -160,13 +158,6 @@ def _kept(given: dict[str, Any]) -> str:
     """Return the setting that names what has to be read."""
     names = ("client_secret_from", "client_key_from", "client_certificate")
     return next((name for name in names if given[name] is not None), "client_auth")
-
-
-def _method(given: dict[str, Any]) -> str | None:
-    """Return the method that what is given is for; None: with a secret or without anything."""
-    if given["client_key_from"] is not None:
-        return "private_key_jwt"
-    return None if given["client_certificate"] is None else "tls_client_auth"
 
 
 def _store(values: Values) -> Secret | None:

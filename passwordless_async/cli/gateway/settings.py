@@ -9,6 +9,7 @@ import attrs
 from passwordless_async.auth0.client_auth import AssertionAlgorithm
 from passwordless_async.auth0.tenant import DPoPMode
 from passwordless_async.cli.gateway import kinds
+from passwordless_async.cli.options import METHODS
 from passwordless_async.gateway.budgets import Budgets, Sms
 from passwordless_async.gateway.captcha import Captcha
 from passwordless_async.gateway.proxy.upstream import Upstream
@@ -20,7 +21,6 @@ ENVIRONMENT = "PASSWORDLESS_ASYNC_"
 MEMORY = "memory"  # the store of one process
 OFF, STANDARD_OUTPUT = "off", "-"  # in place of a log's file
 _MAX_PORT, _MAX_WORKERS, _MAX_PROXIES, _MAX_COUNT = 65_535, 256, 32, 1_000_000
-_AUTHS = ("none", "client_secret_post", "client_secret_basic", "private_key_jwt", "tls_client_auth")
 _UPSTREAM = [field.name for field in attrs.fields(Upstream) if field.init]
 
 
@@ -66,8 +66,8 @@ _TENANT = (
     Setting("client_id", kinds.text, "The application."),
     Setting(
         "client_auth",
-        kinds.choice(*_AUTHS),
-        f"How the application authenticates itself: {', '.join(_AUTHS)}. Default: the one for the given credential.",
+        kinds.choice(*METHODS),
+        f"How the application authenticates itself: {', '.join(METHODS)}. Default: the one for the given credential.",
         metavar="METHOD",
     ),
     Setting(
