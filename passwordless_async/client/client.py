@@ -19,8 +19,8 @@ from passwordless_async.auth0.link import PendingLink
 from passwordless_async.auth0.start import Send, start
 from passwordless_async.auth0.tenant import DPoPMode, Tenant, own_key
 from passwordless_async.auth0.tokens import owner_of
-from passwordless_async.client.api.handovers import Handovers, OnRefresh, Refresh, Renew
-from passwordless_async.client.api.user_session import UserSession
+from passwordless_async.client.api.handovers import Handovers, OnRefresh
+from passwordless_async.client.api.user_sessions import UserSessions
 from passwordless_async.client.bulk import Batch, outcomes
 from passwordless_async.client.codes import Codes
 from passwordless_async.client.events import Emitter, OnEvent, Operation
@@ -51,6 +51,7 @@ if TYPE_CHECKING:
     from passwordless_async._common.user_address import IpAddress
     from passwordless_async.auth0.logout_token import LogoutToken
     from passwordless_async.auth0.tokens import StartReceipt, TokenSet
+    from passwordless_async.client.api.user_session import UserSession
 
 
 @always_printable
@@ -179,11 +180,11 @@ class PasswordlessClient:
         records = SessionRecords(
             self.issuer, self.client_id, store=store, lifetimes=lifetimes, refreshes=self._refreshes
         )
+        self._user_sessions = UserSessions(tenant, self._transport, self._handovers)
         self._sessions = Sessions(
-            records, logins=self._logins, orphans=orphans, refreshes=self._refreshes, calls=self._stored_calls
+            records, logins=self._logins, orphans=orphans, refreshes=self._refreshes, user_sessions=self._user_sessions
         )
         self._mfa = MfaClient(tenant, dispatcher, orphans)
-        self._api_nonces = NonceCache()
 
     async def __aenter__(self) -> Self:
         """Open; a client that was closed can be opened again, in this or another event loop."""
@@ -630,27 +631,8 @@ class PasswordlessClient:
             KeyMismatch: The tokens are bound to another key.
             BindingRequired: The tokens are not bound, and ``dpop`` is ``required``.
         """
-        tokens, handovers = hide(tokens), self._handovers
-        return self._calls(
-            tokens,
-            origins,
-            None if on_refresh is None else lambda stale, adopt: handovers.renew(stale, on_refresh, adopt),
-        )
-
-    def _stored_calls(self, tokens: TokenSet, origins: Iterable[str], refresh: Refresh) -> UserSession:
-        return self._calls(tokens, origins, lambda stale, _adopt: self._handovers.renew_stored(stale, refresh))
-
-    def _calls(self, tokens: TokenSet, origins: Iterable[str], renew: Renew | None) -> UserSession:
-        own_key(self._tenant, tokens)
-        self._transport.require_api()
-        return UserSession(
-            tokens,
-            http=self._transport.require_api,
-            origins=origins,
-            handovers=self._handovers,
-            renew=renew,
-            nonces=self._api_nonces,
-        )
+        tokens = hide(tokens)
+        return self._user_sessions.of(tokens, origins, on_refresh)
 
     def request(
         self,

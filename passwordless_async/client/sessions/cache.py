@@ -31,21 +31,21 @@ _KEEP_SECONDS = 60.0
 
 @attrs.frozen(eq=False)
 class Unsealed:
-    """An unsealed session. All uses share this object, which never changes.
+    """An unsealed session. All uses share this object; only ``apis`` changes.
 
     Attributes:
         tokens: The tokens, with their key.
         place: Where it is stored, with its user.
         members: The values that are sealed with the tokens.
         is_stale: Whether it was sealed with another key than the newest.
-        callers: The objects that call APIs with its tokens, by the origins that they are for.
+        apis: The objects that call APIs with its tokens, by the origins that they are for.
     """
 
     tokens: TokenSet
     place: Place
     members: SecretDict
     is_stale: bool
-    callers: dict[tuple[str, ...] | None, UserSession] = attrs.field(factory=dict, repr=redacted)
+    apis: dict[tuple[str, ...] | None, UserSession] = attrs.field(factory=dict, repr=redacted)
 
 
 @attrs.define(eq=False)

@@ -186,7 +186,7 @@ class SessionRecords:
 
     async def close_at(self, place: Place) -> bool:
         """Read a session, without using it, and end it; returns whether there was one."""
-        unsealed = await self.peek_at(place)
+        unsealed = await self.peek(place)
         return await self.close(place, None) if unsealed is None else await self.close(unsealed.place, unsealed.members)
 
     def _session(
@@ -265,13 +265,13 @@ class SessionRecords:
 
     async def sid_at(self, place: Place) -> str | None:
         """Return the ``sid`` of a session without using it; None if it has none, or cannot be read."""
-        unsealed = await self.peek_at(place)
+        unsealed = await self.peek(place)
         if unsealed is None:
             return None
         sid: str | None = unsealed.members.get("sid") or sid_of(unsealed.tokens)
         return sid
 
-    async def peek_at(self, place: Place) -> Unsealed | None:
+    async def peek(self, place: Place) -> Unsealed | None:
         """Return a session as it is unsealed, without using it; None if it has ended, or cannot be read."""
         seen = await self.store.peek(place)
         if seen is None:
@@ -289,7 +289,7 @@ class SessionRecords:
     def _sid_pseudonym(self, sid: str) -> str:
         return self.keys.pseudonym(f"sid {self._application} {sid}")
 
-    async def peek(self, place: Place) -> SessionInfo | None:
+    async def info(self, place: Place) -> SessionInfo | None:
         """Return the public information about a session, without using it; None if it has ended."""
         seen = await self.store.peek(place)
         if seen is None:

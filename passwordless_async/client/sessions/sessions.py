@@ -6,7 +6,7 @@ import asyncio
 import json
 from collections.abc import Iterable, Mapping
 from contextlib import suppress
-from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import attrs
 
@@ -26,8 +26,8 @@ if TYPE_CHECKING:
 
     from passwordless_async._common.user_address import IpAddress
     from passwordless_async.auth0.identity import Recipient
-    from passwordless_async.client.api.handovers import Refresh
     from passwordless_async.client.api.user_session import UserSession
+    from passwordless_async.client.api.user_sessions import UserSessions
     from passwordless_async.client.logins import Logins
     from passwordless_async.client.orphans import Orphans
     from passwordless_async.client.refreshes import Refreshes
@@ -37,10 +37,8 @@ if TYPE_CHECKING:
     from passwordless_async.stores.keyring import KeyRing
 
 _MAX_DATA = 4096  # characters of JSON
-_MAX_CALLERS = 8  # of a session, by their origins, that are kept for its next calls
+_MAX_APIS = 8  # sets of origins of a session whose objects for API calls are kept for its next calls
 T = TypeVar("T")
-# Makes the object that calls APIs with tokens at origins, and renews the tokens by a function.
-Calls: TypeAlias = "Callable[[TokenSet, Iterable[str], Refresh], UserSession]"
 
 
 class _NotRevoked(Exception):
@@ -58,12 +56,18 @@ class Sessions:
     """
 
     def __init__(
-        self, records: SessionRecords, *, logins: Logins, orphans: Orphans, refreshes: Refreshes, calls: Calls
+        self,
+        records: SessionRecords,
+        *,
+        logins: Logins,
+        orphans: Orphans,
+        refreshes: Refreshes,
+        user_sessions: UserSessions,
     ) -> None:
         self._store = records.store
         self._records = records
         self._refreshes = refreshes
-        self._calls = calls
+        self._user_sessions = user_sessions
         self._openings = Openings(records, logins, orphans)
         self._session_refreshes = SessionRefreshes(records, refreshes)
         refreshes.renew_stored = self._session_refreshes.renew
@@ -225,23 +229,23 @@ class Sessions:
             UsageError: An origin is invalid, or the client is not open.
         """
         concealed = _concealed(identifier)
-        return _Calling(lambda: self._caller(concealed, origins))
+        return _ApiContext(lambda: self._api_of(concealed, origins))
 
-    async def _caller(self, identifier: Secret, origins: Iterable[str]) -> UserSession:
+    async def _api_of(self, identifier: Secret, origins: Iterable[str]) -> UserSession:
         """Return what calls APIs for a session; the same for each use while the store has the same tokens."""
         unsealed = await self._records.use(identifier)
         # The usual type first: checking against the abstract one takes a microsecond.
         is_list = isinstance(origins, tuple | list) or (isinstance(origins, Iterable) and not isinstance(origins, str))
         origins = tuple(origins) if is_list else origins
         named = tuple(map(str, origins)) if is_list else None  # anything but a list is refused below
-        caller = unsealed.callers.get(named)
-        if caller is None:
-            caller = self._calls(
+        api = unsealed.apis.get(named)
+        if api is None:
+            api = self._user_sessions.of_stored(
                 unsealed.tokens, origins, lambda stale: self._session_refreshes.renew(identifier, stale)
             )
-            if len(unsealed.callers) < _MAX_CALLERS:
-                unsealed.callers[named] = caller
-        return caller
+            if len(unsealed.apis) < _MAX_APIS:
+                unsealed.apis[named] = api
+        return api
 
     async def get(self, identifier: str, *, counts_as_use: bool = True) -> StoredSession:
         """Return a session, and restart its idle time.
@@ -426,7 +430,7 @@ class Sessions:
         """End a session; return whether there was one, and the error of its revocation."""
 
         async def end(departure: Departure) -> bool:
-            unsealed = await self._records.peek_at(place)
+            unsealed = await self._records.peek(place)
             departure.on_wire = True
             existed = await self._records.close(place, None if unsealed is None else unsealed.members)
             if existed and unsealed is not None and unsealed.tokens.refresh_token is not None:
@@ -451,7 +455,7 @@ class Sessions:
             The public information about each: the oldest first, and those that cannot be unsealed last.
         """
         places = await self._records.places(user)
-        known = await _all(self._records.peek(place) for place in places)
+        known = await _all(self._records.info(place) for place in places)
         ended = [place for place, info in zip(places, known, strict=True) if info is None]
         # Names of ended sessions do no harm if they stay in the list this time.
         with suppress(StoreUnavailable):
@@ -472,13 +476,13 @@ class Sessions:
 
 
 @attrs.frozen
-class _Calling:
+class _ApiContext:
     """A context manager that returns the object that calls APIs for a session."""
 
-    _caller: Callable[[], Awaitable[UserSession]]
+    _api: Callable[[], Awaitable[UserSession]]
 
     async def __aenter__(self) -> UserSession:
-        return await self._caller()
+        return await self._api()
 
     async def __aexit__(self, *_: object) -> None:
         pass

@@ -455,25 +455,6 @@ async def test_revoked_tokens_are_not_handed_over(client: PasswordlessClient, re
     assert refreshes.kept == []
 
 
-@pytest.mark.parametrize(
-    ("changes", "error"),
-    [
-        ({"key": None}, "key_missing"),
-        ({"key": DPoPKey.generate(), "jkt": "another"}, "key_mismatch"),
-        ({"issuer": "https://other.example/"}, "usage_error"),
-        ({"client_id": "other"}, "usage_error"),
-        ({"token_type": "Bearer"}, "usage_error"),
-    ],
-)
-async def test_tokens_that_are_not_ours_are_refused(
-    client: PasswordlessClient, changes: dict[str, Any], error: str
-) -> None:
-    """Before anything is sent: a stripped or exchanged key, another tenant's or application's tokens, unbound ones."""
-    with pytest.raises(PasswordlessError) as caught:
-        client.session(attrs.evolve(tokens(), **changes), origins=["https://api.example"])
-    assert caught.value.code == error
-
-
 @pytest.mark.parametrize("url", ["/me", "api.example/me", "ftp://api.example/", "http://api.example/", "", None, 5])
 async def test_a_url_must_be_absolute_and_https(client: PasswordlessClient, url: Any) -> None:
     """Plain http, except on loopback, and what is no URL are refused."""
