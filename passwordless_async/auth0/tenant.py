@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Literal, Protocol, TypeAlias, TypeVar, get_arg
 import attrs
 
 from passwordless_async._common import arguments as _check
+from passwordless_async._common.secret import always_printable
 from passwordless_async.auth0.clocks import CLOCK_SKEW, checked_skew
 from passwordless_async.auth0.jwks import SigningKeys
 from passwordless_async.auth0.metadata import Metadata
@@ -38,6 +39,7 @@ def _mode(value: object) -> DPoPMode:
     raise UsageError("dpop", "must be 'required', 'preferred' or 'off'")
 
 
+@always_printable
 @attrs.define(eq=False)
 class Tenant:
     """An application's tenant and the state that all its flows share; kept for the client's lifetime.

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import attrs
 
 from passwordless_async._common import arguments as _check
+from passwordless_async._common.secret import always_printable
 from passwordless_async._common.user_address import IpAddress, user_address
 from passwordless_async.auth0.identity import Login, Recipient, User, user
 
@@ -19,6 +20,7 @@ def _address(value: IpAddress | str | None) -> IpAddress | None:
     return None if value is None else user_address("forwarded_for", value)
 
 
+@always_printable
 @attrs.frozen
 class Start:
     """One user to send a code to: the input of ``start_many``.

@@ -22,6 +22,7 @@ import attrs
 from passwordless_async import errors
 from passwordless_async._common import arguments as _check
 from passwordless_async._common import clock as _clock
+from passwordless_async._common.secret import always_printable
 from passwordless_async._common.user_address import IpAddress, counted_as
 from passwordless_async._common.validators import whole_or_none
 from passwordless_async.auth0.identity import Phone
@@ -98,6 +99,7 @@ def _calling_codes(given: object) -> tuple[str, ...] | None:
     return codes
 
 
+@always_printable
 @attrs.frozen(kw_only=True)
 class Sms:
     """Which phones may get codes, and how many: messages cost money, and attackers earn money from some numbers.

@@ -10,6 +10,7 @@ from yarl import URL
 
 from passwordless_async._common import arguments as _check
 from passwordless_async._common.origin import parse_origin
+from passwordless_async._common.secret import always_printable
 from passwordless_async._common.validators import checked_by
 from passwordless_async.errors import UsageError
 
@@ -41,6 +42,7 @@ _name = checked_by(_check_name)
 _text = checked_by(lambda argument, value: _check.printable(argument, value, at_most=_MAX_URL))
 
 
+@always_printable
 @attrs.frozen(kw_only=True)
 class Captcha:
     """The widget of a captcha provider, shown when the tenant's bot detection requires it; the tenant gets its token.

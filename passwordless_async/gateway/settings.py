@@ -10,7 +10,7 @@ from yarl import URL
 
 from passwordless_async._common import arguments as _check
 from passwordless_async._common.origin import parse_origin
-from passwordless_async._common.secret import type_name
+from passwordless_async._common.secret import always_printable, type_name
 from passwordless_async._common.validators import checked_by, of_kind, seconds, seconds_or_none, whole_or_none
 from passwordless_async.errors import UsageError
 from passwordless_async.gateway.budgets import Budgets, Sms
@@ -41,6 +41,7 @@ def _origin(given: str | URL) -> URL:
     return parse_origin("base_url", str(given))
 
 
+@always_printable
 @attrs.frozen(kw_only=True)
 class Settings:
     """How a gateway behaves.

@@ -23,6 +23,7 @@ from typing import TYPE_CHECKING, Any
 import attrs
 
 from passwordless_async._common import clock as _clock
+from passwordless_async._common.secret import always_printable
 from passwordless_async.testing import refusals
 from passwordless_async.testing.endpoints.nonce_challenges import TOKEN_PATH, nonce_challenge
 from passwordless_async.testing.endpoints.token import redeem
@@ -200,6 +201,7 @@ def _absolute(_instance: object, attribute: attrs.Attribute[Any], value: object)
         raise ValueError(f"{attribute.name} must be a path that begins with a slash")
 
 
+@always_printable
 @attrs.frozen(kw_only=True)
 class FaultOptions:
     """The details of a fault; each fault's description names those it uses.

@@ -14,7 +14,7 @@ from typing import Any, Literal, TypeVar, get_type_hints
 
 import attrs
 
-from passwordless_async._common.secret import conceal, redacted
+from passwordless_async._common.secret import always_printable, conceal, redacted
 from passwordless_async.errors import UsageError
 from passwordless_async.testing.setting_types import PYTHON_WORDS, described, fits
 
@@ -106,6 +106,7 @@ METHOD_TLS = "tls_client_auth"
 METHOD_SELF_SIGNED = "self_signed_tls_client_auth"
 
 
+@always_printable
 @attrs.frozen(kw_only=True)
 class RegisteredClient:
     """An application of a tenant, in addition to the built-in ones; its credential says how it authenticates itself.
@@ -213,6 +214,7 @@ def _check_namespace(_instance: object, attribute: attrs.Attribute[Any], value: 
         raise UsageError(attribute.name, "must have a namespace: Auth0 adds no claim of a reserved name")
 
 
+@always_printable
 @attrs.frozen(kw_only=True)
 class TenantSettings:
     """How a :class:`~passwordless_async.testing.LocalTenant` behaves; every argument is keyword-only.

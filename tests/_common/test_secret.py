@@ -69,6 +69,7 @@ from passwordless_async.auth0.start import read_start, start, start_request
 from passwordless_async.auth0.tenant import Tenant
 from passwordless_async.auth0.token_answer import TokenAnswer, checked_binding, read_token
 from passwordless_async.dpop import NonceIssuer, token_hash
+from passwordless_async.gateway import Upstream
 from passwordless_async.stores.redis import RedisReplayStore, RedisStore
 
 if TYPE_CHECKING:
@@ -265,12 +266,16 @@ def test_a_field_tells_missing_from_hidden() -> None:
     assert (redacted(None), redacted("x"), redacted("")) == ("None", REDACTED, REDACTED)
 
 
-def public_classes_with_own_repr() -> list[type]:
-    """Return the public classes whose repr is written by hand: that of attrs is in no file of the package."""
+def classes_that_refuse() -> list[type]:
+    """Return the classes whose constructor may refuse an argument before every field that the repr shows is set.
+
+    Those are the public ones whose repr is written by hand, and those that attrs writes and that convert an argument.
+    """
     found = walk_packages(passwordless_async.__path__, "passwordless_async.")
     modules = [passwordless_async, *(import_module(module.name) for module in found if "__main__" not in module.name)]
     public = {getattr(module, name) for module in modules for name in getattr(module, "__all__", ())}
-    return sorted((cls for cls in public if isinstance(cls, type) and _has_own_repr(cls)), key=str)
+    classes = {value for module in modules for value in vars(module).values() if isinstance(value, type)}
+    return sorted((cls for cls in classes if (cls in public and _has_own_repr(cls)) or _converts(cls)), key=str)
 
 
 def _has_own_repr(cls: type) -> bool:
@@ -280,17 +285,24 @@ def _has_own_repr(cls: type) -> bool:
     return written is not None and written.co_filename.startswith(PACKAGE) and not is_built_in
 
 
-@pytest.mark.parametrize("cls", [Application, *public_classes_with_own_repr()])
+def _converts(cls: type) -> bool:
+    # conceal() never raises.
+    is_ours = cls.__module__.startswith("passwordless_async") and attrs.has(cls)
+    return is_ours and any(field.converter not in {None, conceal} for field in attrs.fields(cls))
+
+
+@pytest.mark.parametrize("cls", [Application, *classes_that_refuse()])
 def test_a_value_half_built_prints_its_name(cls: type) -> None:
     """A constructor that refuses leaves such a value in its frame, and a traceback's locals have it printed."""
     assert repr(cls.__new__(cls)) == f"<{cls.__name__}>"  # type: ignore[call-overload]
 
 
-def test_the_classes_with_a_repr_are_found() -> None:
+def test_the_classes_that_refuse_are_found() -> None:
     """The test above has the classes of every part of the package."""
     expected = {"ClientSecretPost", "DPoPAuth", "DPoPKey", "Email", "Gateway", "LocalTenant", "Login", "MemoryStore"}
     expected |= {"PasswordlessClient", "Phone", "ProofGenerator", "RedisStore", "ResourceServer", "UserSession"}
-    assert {cls.__name__ for cls in public_classes_with_own_repr()} >= expected
+    expected |= {"Captcha", "Start", "Tenant", "TenantSettings", "Upstream"}
+    assert {cls.__name__ for cls in classes_that_refuse()} >= expected
 
 
 @pytest.mark.parametrize(
@@ -309,6 +321,8 @@ def test_the_classes_with_a_repr_are_found() -> None:
         lambda: ProofGenerator(None),  # type: ignore[arg-type]
         lambda: NonceCache(0),
         lambda: PasswordlessClient("", "client", profile=TESTING),
+        lambda: PasswordlessClient("tenant.example", "client", dpop="on"),  # type: ignore[arg-type]
+        lambda: Upstream("/api/", "https://api.example?query"),
     ],
 )
 def test_every_refusal_can_be_reported(call: Callable[[], object]) -> None:

@@ -18,7 +18,7 @@ from yarl import URL
 
 from passwordless_async._common import arguments as _check
 from passwordless_async._common.origin import parse_origin
-from passwordless_async._common.secret import conceal
+from passwordless_async._common.secret import always_printable, conceal
 from passwordless_async._common.validators import seconds, whole, whole_or_none
 from passwordless_async.errors import UsageError
 from passwordless_async.gateway.proxy import fields
@@ -62,6 +62,7 @@ def _response_fields(names: Iterable[str]) -> frozenset[str]:
     return fields.RESPONSE | fields.named("response_headers", names)
 
 
+@always_printable
 @attrs.frozen
 class Upstream:
     """A service behind the gateway.

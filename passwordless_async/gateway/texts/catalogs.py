@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 import attrs
 
+from passwordless_async._common.secret import always_printable
 from passwordless_async.errors import UsageError
 
 if TYPE_CHECKING:
@@ -64,6 +65,7 @@ def _are_texts(given: object, levels: int) -> bool:
     return isinstance(given, Mapping) and all(_are_texts(each, levels - 1) for each in given.values())
 
 
+@always_printable
 @attrs.frozen
 class Texts:
     """The texts of all languages.

@@ -9,7 +9,7 @@ from urllib.parse import unquote_plus
 
 import attrs
 
-from passwordless_async._common.secret import Secret, SecretBytes, SecretDict, redacted
+from passwordless_async._common.secret import Secret, SecretBytes, SecretDict, conceal, redacted
 from passwordless_async.testing.certificates import subject_of, thumbprint_of
 from passwordless_async.testing.checks.assertions import ready_key
 from passwordless_async.testing.refusals import INVALID_CLIENT, RequestRefused
@@ -60,7 +60,7 @@ class ClientCredentials:
     """
 
     client_id: str
-    secret: Secret = attrs.field(converter=Secret, repr=redacted)
+    secret: Secret = attrs.field(converter=conceal, repr=redacted)
 
     def __iter__(self) -> Iterator[str]:
         return iter((self.client_id, self.secret))
@@ -81,7 +81,7 @@ class ReadyClient:
 
     method: str
     client_id: str
-    secret: Secret | None = attrs.field(default=None, converter=attrs.converters.optional(Secret), repr=redacted)
+    secret: Secret | None = attrs.field(default=None, converter=conceal, repr=redacted)
     private_jwk: dict[str, Any] | None = attrs.field(default=None, repr=redacted)
     private_pem: bytes | None = attrs.field(default=None, repr=redacted)
     alg: str | None = None
