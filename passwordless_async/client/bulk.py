@@ -27,16 +27,33 @@ Item = TypeVar("Item")
 Result = TypeVar("Result")
 
 
+def _take_nothing(_result: object) -> None:
+    pass
+
+
+async def _keep_nothing(_result: object) -> None:
+    pass
+
+
 @attrs.frozen
 class Batch(Generic[Item, Result]):
-    """The operation for each of many items."""
+    """The operation for each of many items.
 
-    argument: str  # the name of the one that holds the items
+    Attributes:
+        argument: The name of the argument that holds the items.
+        kind: The type of an item.
+        run: Processes an item; a failure is part of the result.
+        error_of: Returns the error of a result, None for a success.
+        take: Receives each result before the consumer gets it; nothing by default.
+        keep_untaken: Receives each result that the consumer does not get; nothing by default.
+    """
+
+    argument: str
     kind: type[Item]
-    run: Callable[[Item], Awaitable[Result]]  # a failure is part of the result
+    run: Callable[[Item], Awaitable[Result]]
     error_of: Callable[[Result], PasswordlessError | None]
-    take: Callable[[Result], None]
-    keep_untaken: Callable[[Result], Awaitable[None]]
+    take: Callable[[Result], None] = _take_nothing
+    keep_untaken: Callable[[Result], Awaitable[None]] = _keep_nothing
 
     async def read(self, items: Iterable[Item] | AsyncIterable[Item]) -> AsyncGenerator[Item, None]:
         """Read items lazily, and close an async generator that holds them."""

@@ -427,9 +427,7 @@ class PasswordlessClient:
     ) -> AsyncGenerator[StartOutcome, None]:
         """Ask for codes for many users. Works like :meth:`exchange_many`, and yields the outcome of each start."""
         concurrency = _check.positive("concurrency", concurrency)
-        batch = Batch(
-            "starts", Start, self._starts.outcome, lambda outcome: outcome.error, lambda _: None, _nothing_to_keep
-        )
+        batch = Batch("starts", Start, self._starts.outcome, lambda outcome: outcome.error)
         return outcomes(batch, starts, concurrency=concurrency, progress=progress)
 
     async def exchange(  # noqa: PLR0913 - the parameters are the grant's
@@ -687,7 +685,3 @@ def _require_store(store: object) -> None:
 def _require_hook(name: str, hook: object) -> None:
     if hook is not None and not callable(hook):
         raise UsageError(name, f"must be a function, not {type(hook).__name__}")
-
-
-async def _nothing_to_keep(_outcome: StartOutcome) -> None:
-    return None

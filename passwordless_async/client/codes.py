@@ -150,7 +150,7 @@ class Codes:
             _, ticket.own_mark = await self._hold(self._own, ticket, 0.0)
         longest = ticket.longest if is_local else min(ticket.longest, _HOLD_SECONDS)
         hold = max(longest, cool_down) if cool_down else 0.0
-        answer = await self._reach(lambda store: self._hold(store, ticket, hold))
+        answer = await self._ask(lambda store: self._hold(store, ticket, hold))
         if answer is _UNREACHABLE:
             # This memory ends with its process, so the hold need not expire before the start does.
             left, _ = await self._hold(self._own, ticket, max(ticket.longest, cool_down) if cool_down else 0.0)
@@ -171,7 +171,7 @@ class Codes:
         hold = max(_HOLD_SECONDS, self._profile.cool_down)
         while True:
             await asyncio.sleep(_RENEW_SECONDS)
-            await self._reach(lambda store: self._hold(store, ticket, hold))
+            await self._ask(lambda store: self._hold(store, ticket, hold))
 
     async def _begin_for_address(self, ticket: StartTicket) -> float:
         if ticket.address is None:
@@ -183,7 +183,7 @@ class Codes:
         # Counted here too: an unreachable store must not allow more starts.
         if used_up := await question(self._own):
             return used_up
-        answer = await self._reach(question)
+        answer = await self._ask(question)
         return 0.0 if answer is _UNREACHABLE else answer
 
     def _count(self, store: CodeStore, *, address: str, token: str) -> Awaitable[float]:
@@ -203,7 +203,7 @@ class Codes:
                 limited as if a code had been sent. Otherwise a second start, or a further attempt, would reveal by its
                 response and its duration whether a user has an account.
         """
-        await self._finish(self._end_start(ticket, sent=sent, counted=counted, refused=refused))
+        await self._shield(self._end_start(ticket, sent=sent, counted=counted, refused=refused))
 
     async def _end_start(self, ticket: StartTicket, *, sent: bool | None, counted: bool, refused: bool = False) -> None:
         if ticket.renewal is not None:
@@ -212,14 +212,14 @@ class Codes:
             await self._end_user_start(ticket, sent=sent, refused=refused)
         address = ticket.address
         if address is not None and not counted:
-            await self._tell(lambda store: store.end_address_start(address, token=ticket.token, blocked=0.0))
+            await self._write(lambda store: store.end_address_start(address, token=ticket.token, blocked=0.0))
 
     async def _end_user_start(self, ticket: StartTicket, *, sent: bool | None, refused: bool) -> None:
         seconds = 0.0 if sent is False else self._profile.cool_down
         nothing_forgotten = 0 if refused else None  # attempts are numbered from 1
         mark, own_mark = (ticket.mark, ticket.own_mark) if sent else (nothing_forgotten, nothing_forgotten)
         end = partial(self._end_for_user, ticket=ticket, seconds=seconds)
-        answer = await self._tell(partial(end, mark=mark), partial(end, mark=own_mark))
+        answer = await self._write(partial(end, mark=mark), partial(end, mark=own_mark))
         if answer is _UNREACHABLE and sent and mark is not None:
             self._unreported.put(ticket.user, (ticket, _clock.monotonic()), _REMEMBERED_SECONDS)
 
@@ -240,7 +240,7 @@ class Codes:
         if name is None:
             await self._own.end_address_start(_OWN_ADDRESS, token=None, blocked=seconds)
         else:
-            await self._report(lambda store: store.end_address_start(name, token=None, blocked=seconds))
+            await self._write_behind(lambda store: store.end_address_start(name, token=None, blocked=seconds))
 
     def name(self, who: Recipient, code: str) -> Claim:
         """Return a new attempt at a user's code, for :meth:`claim`."""
@@ -302,13 +302,13 @@ class Codes:
     async def _count_in_store(self, claim: Claim) -> int | RefusedCode | _Unreachable | None:
         """Count an attempt in the store, and before it the attempts of this process that the store does not know."""
         if (late := self._unreported.get(claim.user)) is not None:
-            if await self._reach(partial(self._end_late, ticket=late[0], ended_at=late[1])) is _UNREACHABLE:
+            if await self._ask(partial(self._end_late, ticket=late[0], ended_at=late[1])) is _UNREACHABLE:
                 return _UNREACHABLE
             self._unreported.discard(claim.user)
         unknown = self._own.presented(claim.user) if self._alone.get(claim.user) else []
         answer: int | RefusedCode | _Unreachable | None = 0
         for each in (*(Claim(claim.user, *known) for known in unknown if known[1] != claim.token), claim):
-            answer = await self._reach(partial(self._count_attempt, claim=each))
+            answer = await self._ask(partial(self._count_attempt, claim=each))
             if answer is _UNREACHABLE:
                 return answer
         self._alone.discard(claim.user)
@@ -331,7 +331,7 @@ class Codes:
 
     async def accepted(self, claim: Claim) -> None:
         """Report that a code was right. It ends the cool-down."""
-        await self._report(_retirement(claim, correct=True))
+        await self._write_behind(_retirement(claim, correct=True))
 
     async def refused(
         self, claim: Claim, error: errors.PasswordlessError, departure: Departure, attempts_left: int = _MAX_ATTEMPTS
@@ -342,27 +342,27 @@ class Codes:
         code that no longer works, and is not just wrong, ends the cool-down: the user needs a new one.
         """
         if not departure.was_sent or _is_before_the_code(error):
-            await self._finish(self._undo(claim))
+            await self._shield(self._undo(claim))
         elif isinstance(error, errors.WrongCode) or (isinstance(error, errors.TooManyAttempts) and not attempts_left):
             # The service says which wrong code was the last one, but only for users that have an account.
-            await self._report(
+            await self._write_behind(
                 lambda store: store.refuse_code(claim.user, claim.code, token=claim.token, is_last=not attempts_left)
             )
         else:
-            await self._report(_retirement(claim, correct=isinstance(error, _AFTER_THE_CODE)))
+            await self._write_behind(_retirement(claim, correct=isinstance(error, _AFTER_THE_CODE)))
 
     def cancelled(self, claim: Claim, departure: Departure) -> None:
         """Report that an attempt was cancelled, on the wire or between two transmissions."""
         if departure.on_wire:
-            self._availability.in_background(self._tell(_retirement(claim, correct=False)))
+            self._availability.in_background(self._write(_retirement(claim, correct=False)))
         else:
             # The request was to be sent again, so the service has not looked at the code.
             self._availability.in_background(self._undo(claim))
 
     async def _undo(self, claim: Claim) -> None:
-        await self._tell(lambda store: store.undo_attempt(claim.user, claim.code, token=claim.token))
+        await self._write(lambda store: store.undo_attempt(claim.user, claim.code, token=claim.token))
 
-    async def _finish(self, report: Coroutine[Any, Any, None]) -> None:
+    async def _shield(self, report: Coroutine[Any, Any, None]) -> None:
         """Complete a report even if the caller is cancelled: otherwise its attempt or hold would stay in the store.
 
         A report that closing ends does not cancel the caller.
@@ -375,13 +375,13 @@ class Codes:
             if not task.cancelled():
                 task.result()
 
-    async def _reach(self, question: Callable[[CodeStore], Awaitable[T]]) -> T | _Unreachable:
+    async def _ask(self, question: Callable[[CodeStore], Awaitable[T]]) -> T | _Unreachable:
         """Ask the store; ``_UNREACHABLE`` if it cannot be reached."""
         if self._availability.is_local:
             return await question(self._availability.store)
         return await self._availability.ask(Use.CODES, partial(question, self._availability.store), _UNREACHABLE)
 
-    async def _tell(
+    async def _write(
         self,
         report: Callable[[CodeStore], Awaitable[None]],
         own_report: Callable[[CodeStore], Awaitable[None]] | None = None,
@@ -389,13 +389,13 @@ class Codes:
         """Report to the store and to this process's own memory. Each ignores a token that it does not know."""
         if not self._availability.is_local:
             await (own_report or report)(self._own)
-        return await self._reach(report)
+        return await self._ask(report)
 
-    async def _report(self, report: Callable[[CodeStore], Awaitable[None]]) -> None:
+    async def _write_behind(self, report: Callable[[CodeStore], Awaitable[None]]) -> None:
         """Report at once in this process, and to a shared store in the background."""
         await report(self._availability.store if self._availability.is_local else self._own)
         if not self._availability.is_local:
-            self._availability.in_background(self._reach(report))
+            self._availability.in_background(self._ask(report))
 
     def _user(self, who: Recipient) -> str:
         user_ = user_of(who)

@@ -64,14 +64,17 @@ class Orphans:
         if self._on_orphan is None:
             return False
         try:
-            return await is_done_by(self._on_orphan, orphan)
+            return await call_hook(self._on_orphan, orphan)
         except Exception as error:  # noqa: BLE001 - a callback of the application's
             report_failure("on_orphan of a PasswordlessClient", error)
             return False
 
 
-async def is_done_by(hook: Callable[[T], Awaitable[None] | None], value: T) -> bool:
-    """Call an application's hook and await it. False: its awaitable was cancelled, but this task was not."""
+async def call_hook(hook: Callable[[T], Awaitable[None] | None], value: T) -> bool:
+    """Call an application's hook and await it; return whether it has ended.
+
+    False: its awaitable was cancelled, but this task was not. Raises what the hook raises.
+    """
     try:
         done = hook(value)
         if inspect.isawaitable(done):

@@ -22,7 +22,7 @@ from passwordless_async import (
 )
 from passwordless_async._common.secret import Secret
 from passwordless_async.client.events import Event, Operation, Orphaned
-from passwordless_async.client.orphans import is_done_by, orphan_of
+from passwordless_async.client.orphans import call_hook, orphan_of
 from passwordless_async.testing import Fault
 
 ADA, BOB = Email("ada@example.com"), Email("bob@example.com")
@@ -229,7 +229,7 @@ async def test_a_hook_that_is_cancelled_with_its_task_is_not_done() -> None:
         began.set()
         await asyncio.get_running_loop().create_future()
 
-    task = asyncio.create_task(is_done_by(hook, 1))
+    task = asyncio.create_task(call_hook(hook, 1))
     await began.wait()
     await cancelled(task)
 

@@ -26,7 +26,9 @@ from passwordless_async import (
     StoredSession,
     TokenSet,
 )
+from passwordless_async.client.codes import Codes
 from passwordless_async.client.events import Operation, Orphaned
+from passwordless_async.client.sessions.records import SessionRecords
 from passwordless_async.gateway import Gateway
 from passwordless_async.testing import Fault
 from simulation import store, tenant
@@ -557,7 +559,7 @@ class World:
         # A start that waits for leave of the store, or reports to it, is its caller's; so is a list that is being read.
         own = {call.task for call in self.calls}
         tasks = [task for task in process.machine.tasks if not task.done() and task not in own]
-        callers = ("<coroutine object Codes.", "<coroutine object SessionRecords.peek ")
+        callers = (f"<coroutine object {Codes.__name__}.", f"<coroutine object {SessionRecords.info.__qualname__} ")
         process.left = [task for task in tasks if not str(task.get_coro()).startswith(callers)]
 
     async def bury(self) -> None:

@@ -21,7 +21,7 @@ import attrs
 from passwordless_async._common import clock as _clock
 from passwordless_async._common.bounded import Bounded
 from passwordless_async._common.expiring import Expiring
-from passwordless_async.client.orphans import is_done_by
+from passwordless_async.client.orphans import call_hook
 from passwordless_async.client.refreshes import Refreshes, RefreshKey, key_of, token_hash
 from passwordless_async.client.traffic.single_flight import Departure, SingleFlight
 from passwordless_async.errors import InvalidRefreshToken, StoreError
@@ -143,7 +143,7 @@ class Handovers:
             self._not_kept[key] = renewed
             # If revoked meanwhile, they are kept for one more call: they are still valid if the revocation is not sent.
             self._require_unrevoked(key, renewed)
-            if not await self._is_kept_by(on_refresh, key, renewed):
+            if not await self._call_on_refresh(on_refresh, key, renewed):
                 raise StoreError(
                     "on_refresh was cancelled: the new tokens are kept, and handed over with the next call"
                 )
@@ -154,10 +154,11 @@ class Handovers:
             adopt(renewed)
         return renewed
 
-    async def _is_kept_by(self, on_refresh: OnRefresh, key: RefreshKey, renewed: TokenSet) -> bool:
+    async def _call_on_refresh(self, on_refresh: OnRefresh, key: RefreshKey, renewed: TokenSet) -> bool:
+        """Call ``on_refresh``; return whether it has saved the tokens."""
         self._in_hook[key] = renewed
         try:
-            return await is_done_by(on_refresh, renewed)
+            return await call_hook(on_refresh, renewed)
         finally:
             del self._in_hook[key]
 

@@ -156,18 +156,18 @@ class Breaker:
         """Let another call probe if this one does: it has ended, in whatever way."""
         if probe == self._probe:
             self._probe = 0
-            self._tell()
+            self._wake_waiters()
 
     def give_up(self) -> None:
         """Release all callers of :meth:`news`, now and from now on."""
         self._given_up = True
-        self._tell()
+        self._wake_waiters()
 
     def reopen(self) -> None:
         """Let callers wait for news again, in this or another event loop."""
         self._given_up, self._change = False, None
 
-    def _tell(self) -> None:
+    def _wake_waiters(self) -> None:
         if self._change is not None and not self._change.done():
             self._change.set_result(None)
 

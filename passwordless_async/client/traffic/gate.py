@@ -99,7 +99,7 @@ class Gate:
         if patience < self._delay(priority, began) < math.inf:
             later = self._time_to_go(priority, began)
             raise QuotaExceeded("there is no room in the quota in time: nothing was sent", retry_after=later)
-        if await self._is_admitted(priority, patience):
+        if await self._queue_up(priority, patience):
             return loop.time() - began
         if self._closing:
             raise NotSent("nothing was sent: the client was closed")
@@ -124,8 +124,8 @@ class Gate:
         self.in_flight += 1
         self._in_flight_of[priority] += 1
 
-    async def _is_admitted(self, priority: Priority, patience: float) -> bool:
-        """Wait in the queue; False: the patience ended, or the client was closed."""
+    async def _queue_up(self, priority: Priority, patience: float) -> bool:
+        """Wait in the queue; return whether the request was admitted before the patience ended or the client closed."""
         loop = asyncio.get_running_loop()
         waiter: asyncio.Future[bool] = loop.create_future()
         self._queues[priority].append(waiter)
