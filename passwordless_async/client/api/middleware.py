@@ -17,7 +17,7 @@ from passwordless_async._common.http import HttpResponse
 from passwordless_async._common.secret import always_printable, hide
 from passwordless_async.client.api.connection_slots import ConnectionSlots
 from passwordless_async.client.api.credentials import ApiCredentials, Authorization, target_of
-from passwordless_async.client.traffic.transport import on_fresh_connection
+from passwordless_async.client.traffic.connections import on_fresh_connection
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

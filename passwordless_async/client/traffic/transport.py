@@ -3,59 +3,51 @@
 Invariants:
 
 - Each call sends at most one request: no redirect is followed, and no failure is retried on the wire.
-- No cookie is kept or sent. Only :class:`Proxies` chooses proxies; the environment alone never does.
+- The connections, cookies and proxies of a request are as ``connections.py`` says.
 - No body is read beyond :data:`MAX_BODY` bytes, nor decoded beyond them, and no header field beyond :data:`MAX_FIELD`.
   A response with a larger body still counts: its status and its header fields are used.
 - A failure says whether bytes of the request may have been sent: ``NotSent`` or ``OutcomeUnknown``. No other exception
   is raised, not even one of an application's hook, except a cancellation of the caller.
-- A response belongs to its request: a pooled connection with unread bytes, or one that the server closed, is not used.
 - Certificates are checked: a session that does not check them is refused.
 """
 
 from __future__ import annotations
 
 import asyncio
-import select
-import socket
 import sys
-from http import HTTPStatus
-from typing import TYPE_CHECKING, Any, ClassVar, Self
+from typing import TYPE_CHECKING, Any, Self
 
 import aiohttp
-from aiohttp.payload import BytesPayload
-from multidict import CIMultiDict
 
 from passwordless_async._common.decoding import decoded
 from passwordless_async._common.http import HttpRequest, HttpResponse
-from passwordless_async._common.origin import is_loopback
 from passwordless_async._common.secret import SecretBytes
 from passwordless_async.auth0.client_auth import session_checks_peers
-from passwordless_async.client.traffic.proxies import NO_PROXIES, Proxies
-from passwordless_async.errors import ClientClosed, NotSent, OutcomeUnknown, PasswordlessError, UsageError
+from passwordless_async.client.traffic.connections import (
+    MAX_FIELD,
+    MAX_STALE_CONNECTIONS,
+    CheckedRequest,
+    ClosedConnection,
+    Progress,
+    SendOnce,
+    StaleConnection,
+    TrackedBody,
+    guarded_session,
+)
+from passwordless_async.client.traffic.failures import failure_of
+from passwordless_async.client.traffic.proxies import Proxies
+from passwordless_async.errors import ClientClosed, NotSent, PasswordlessError, UsageError
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Iterable
+    from collections.abc import Awaitable, Callable
     from ssl import SSLContext
 
-    from aiohttp.abc import AbstractStreamWriter
-    from aiohttp.connector import Connection
-    from aiohttp.typedefs import LooseHeaders
-    from yarl import URL
-
-
 MAX_BODY = 262_144  # bytes; the largest honest response, a key set with certificates, has about ten thousand
-MAX_FIELD = 65_536  # bytes of a header field or a status line; aiohttp's 8,190 would cost a login for a long cookie
 _CONNECT_TIMEOUT = 3.0  # seconds; a connection that takes longer does not serve a person who waits
 _DNS_TTL = 60  # seconds; aiohttp's ten would look one busy host up again and again
 _MAX_SHOWN = 40  # characters of the server's words
-_MAX_STALE_CONNECTIONS = 8  # in a row with unread bytes, before the request fails
 _KEEP_ALIVE = 15.0  # seconds; below the idle time-out of common load balancers, so that a reused connection is alive
 _HEADERS = {"Accept": "application/json", "Accept-Encoding": "identity", "User-Agent": "passwordless-async"}
-# Header fields that aiohttp adds by default.
-_NOT_ADDED = CIMultiDict[None](dict.fromkeys(("Accept", "Accept-Encoding", "Content-Type", "User-Agent")))
-# The name does not exist in DNS. Other failures to resolve a name are temporary failures of the name server.
-_UNKNOWN_NAME = frozenset({socket.EAI_NONAME, getattr(socket, "EAI_NODATA", socket.EAI_NONAME)})
-_NO_TLS = frozenset({"WRONG_VERSION_NUMBER", "RECORD_LAYER_FAILURE"})  # how versions of OpenSSL report plain http
 
 
 class Transport:
@@ -132,7 +124,7 @@ class Transport:
 
     def _made(self, connector: aiohttp.BaseConnector, more: dict[str, Any]) -> aiohttp.ClientSession:
         own = {
-            "request_class": type("_ProxiedRequest", (_Request,), {"proxies": self._proxies}),
+            "request_class": type("_ProxiedRequest", (CheckedRequest,), {"proxies": self._proxies}),
             "max_line_size": max(MAX_FIELD, getattr(self._callers, "_max_line_size", 0)),
             "max_field_size": max(MAX_FIELD, getattr(self._callers, "_max_field_size", 0)),
         }
@@ -207,18 +199,18 @@ class Transport:
         self, session: aiohttp.ClientSession, request: HttpRequest, departs: Callable[[], None] | None
     ) -> HttpResponse:
         stale = 0
-        while stale < _MAX_STALE_CONNECTIONS:
+        while stale < MAX_STALE_CONNECTIONS:
             # Nothing is sent on a stale connection, and it is closed: the next one may be fresh.
             try:
-                return await self._send_once(session, request, _Progress(departs))
-            except _ClosedConnection:
+                return await self._send_once(session, request, Progress(departs))
+            except ClosedConnection:
                 continue  # there are no more of these than the pool had
-            except _StaleConnection:
+            except StaleConnection:
                 stale += 1
         raise NotSent("nothing was sent (the server's connections answer before they are asked)")
 
     async def _send_once(
-        self, session: aiohttp.ClientSession, request: HttpRequest, progress: _Progress
+        self, session: aiohttp.ClientSession, request: HttpRequest, progress: Progress
     ) -> HttpResponse:
         task, cancelling = self._begin()
         failure: PasswordlessError
@@ -226,22 +218,21 @@ class Transport:
             async with session.request(
                 request.method,
                 request.url,
-                data=_Body(request.body, progress) if request.body else None,
+                data=TrackedBody(request.body, progress) if request.body else None,
                 headers=request.headers,
                 allow_redirects=False,
                 ssl=self._ssl,
                 # A request with a body is a POST, which aiohttp never retries.
-                middlewares=() if request.body else (_Once(progress),),
+                middlewares=() if request.body else (SendOnce(progress),),
             ) as response:
-                if progress.answered():
+                if progress.takes_response():
                     return await _read(response)
                 failure = NotSent("nothing was sent (the connection answered before it was asked)")
-        except (_StaleConnection, UsageError):
+        except (StaleConnection, UsageError):
             raise
         except (Exception, asyncio.CancelledError) as error:  # noqa: BLE001 - a hook may raise anything, and the code may have left
             self._require_ours(error, cancelling)
-            # aiohttp's errors show the request with its headers: only the kind of the failure is kept.
-            failure = _failure(error, left=progress.left)
+            failure = failure_of(error, was_sent=progress.was_sent)
         finally:
             self._sending.discard(task)
         raise failure
@@ -259,253 +250,6 @@ class Transport:
             task is None or task not in self._ended or task.uncancel() > cancelling
         ):
             raise error
-
-
-class _Progress:
-    """How far a request got."""
-
-    __slots__ = ("_departs", "left", "reached")
-
-    def __init__(self, departs: Callable[[], None] | None) -> None:
-        self._departs = departs
-        self.reached: bool = False  # it has a connection
-        self.left: bool = False  # bytes of it may have been sent: before that, the server cannot have acted on it
-
-    def reaches(self) -> None:
-        self.reached = True
-        if self._departs is not None:
-            self._departs()
-
-    def answered(self) -> bool:
-        """Return whether a response can be one to this request."""
-        if not self.reached:
-            self.reaches()
-            self.left = True
-        return self.left
-
-
-class _StaleConnection(aiohttp.ServerDisconnectedError):
-    """A pooled connection holds a response without a request: the next request would take it for its own."""
-
-
-class _ClosedConnection(_StaleConnection):
-    """A pooled connection was closed by the server, and the event loop has not seen it yet."""
-
-
-class _Request(aiohttp.ClientRequest):
-    """A request that chooses its proxy, and checks its connection before it is sent.
-
-    aiohttp keeps the bytes that arrive on an idle connection and gives them to the next request: another user would get
-    a response that arrived twice, or late. It also does not see what the event loop has not read yet: it would write
-    the request to a connection that the server has closed (RFC 9112 §9.5).
-    """
-
-    proxies: ClassVar[Proxies]  # of a subclass for each client
-    progress: _Progress | None = None
-
-    def update_proxy(
-        self, proxy: URL | None, proxy_auth: aiohttp.BasicAuth | None, proxy_headers: LooseHeaders | None
-    ) -> None:
-        """Choose the proxy again for each hop of a redirect; a proxy that the caller of an API passed is kept."""
-        chosen = self.proxies.of_url(self.url) if proxy is None else None
-        if chosen is not None:
-            proxy = chosen.url
-            # A new one each time: aiohttp adds the host to it.
-            proxy_headers = {} if chosen.credentials is None else {"Proxy-Authorization": chosen.credentials}
-        super().update_proxy(proxy, proxy_auth, proxy_headers)
-
-    async def send(self, conn: Connection) -> aiohttp.ClientResponse:
-        protocol = conn.protocol
-        if protocol is None or protocol.should_close:
-            raise _StaleConnection
-        # Not for a new connection: TLS 1.3 sends session tickets after the handshake.
-        if getattr(protocol, "_payload", None) is not None and _is_closed_unseen(conn.transport):
-            raise _ClosedConnection
-        body = self.body
-        if isinstance(body, _Body):
-            body.progress.reaches()
-            return await super().send(conn)  # the body records that it was sent
-        if self.progress is not None:
-            self.progress.reaches()
-        response = await super().send(conn)
-        if self.progress is not None:
-            self.progress.left = True
-        return response
-
-
-class _DirectRequest(_Request):
-    """A request that goes through no proxy."""
-
-    proxies: ClassVar[Proxies] = NO_PROXIES
-
-
-class PlainRequest(_DirectRequest):
-    """The same, with only the caller's header fields: aiohttp would add ``Accept``, ``User-Agent`` and others."""
-
-    def update_auto_headers(self, skip_auto_headers: Iterable[str] | None) -> None:
-        """Add none, and none of a body."""
-        del skip_auto_headers  # aiohttp would compute the same value again for each request
-        self._skip_auto_headers = _NOT_ADDED
-
-
-def guarded_session(connector: aiohttp.BaseConnector, more: dict[str, Any]) -> aiohttp.ClientSession:
-    """Return a session that uses no stale connection, keeps no cookies, and reads nothing from the environment.
-
-    It uses no proxy, unless ``more``, further arguments for aiohttp, has another class of requests.
-    """
-    defaults: dict[str, Any] = {
-        "request_class": _DirectRequest,
-        "max_line_size": MAX_FIELD,
-        "max_field_size": MAX_FIELD,
-    }
-    return aiohttp.ClientSession(
-        connector=connector,
-        cookie_jar=aiohttp.DummyCookieJar(),
-        trust_env=False,
-        raise_for_status=False,
-        **{**defaults, **more},
-    )
-
-
-def _is_closed_unseen(transport: asyncio.Transport | None) -> bool:
-    """Return whether the socket of a pooled connection has something unread: its end, or bytes without a request."""
-    sock = None if transport is None else transport.get_extra_info("socket")
-    number = -1 if sock is None else sock.fileno()
-    return number < 0 or _is_readable(number)
-
-
-if hasattr(select, "poll"):
-
-    def _is_readable(number: int) -> bool:
-        poll = select.poll()
-        poll.register(number, select.POLLIN)
-        return bool(poll.poll(0))
-
-else:  # Windows
-
-    def _is_readable(number: int) -> bool:
-        return bool(select.select([number], [], [], 0)[0])
-
-
-async def on_fresh_connection(
-    request: aiohttp.ClientRequest, handler: aiohttp.ClientHandlerType
-) -> aiohttp.ClientResponse:
-    """Send a request of an application; if a pooled connection is stale, use another one.
-
-    Raises ``aiohttp.ClientConnectionError`` if the session was closed after the call began: aiohttp does not expect
-    that, and would fail on an assertion.
-    """
-    stale = 0
-    while True:
-        if request.session.closed:
-            raise aiohttp.ClientConnectionError("nothing was sent: the session was closed")
-        try:
-            return await handler(request)
-        except _StaleConnection as error:
-            stale += not isinstance(error, _ClosedConnection)
-            if stale >= _MAX_STALE_CONNECTIONS:
-                raise
-
-
-class _Broken(aiohttp.ClientError):
-    """The connection broke.
-
-    aiohttp must not see its own error: it would send an idempotent request again, with the proof of the first.
-    """
-
-
-class _Once:
-    """Sends a request without a body once: a middleware that replaces the errors that aiohttp retries after."""
-
-    def __init__(self, progress: _Progress) -> None:
-        self._progress = progress
-
-    async def __call__(
-        self, request: aiohttp.ClientRequest, handler: aiohttp.ClientHandlerType
-    ) -> aiohttp.ClientResponse:
-        failure: aiohttp.ClientError
-        if isinstance(request, _Request):
-            request.progress = self._progress
-        try:
-            return await handler(request)
-        except (_StaleConnection, aiohttp.ClientConnectorError):
-            raise
-        except (aiohttp.ServerDisconnectedError, aiohttp.ClientOSError) as error:
-            failure = _Broken(type(error).__name__)
-        raise failure
-
-
-class _Body(BytesPayload):
-    """A body that records that it was sent."""
-
-    def __init__(self, value: SecretBytes, progress: _Progress) -> None:
-        super().__init__(value)
-        self.progress = progress
-
-    async def write_with_length(self, writer: AbstractStreamWriter, content_length: int | None) -> None:
-        transport = getattr(writer, "transport", None)
-        # Head and body are written together. If the connection has just ended, nothing is written.
-        self.progress.left = transport is not None and not transport.is_closing()
-        await super().write_with_length(writer, content_length)
-
-
-def _failure(error: BaseException, *, left: bool) -> NotSent | OutcomeUnknown:
-    kind = str(error) if isinstance(error, _Broken) else type(error).__name__
-    kind = "time-out" if isinstance(error, TimeoutError) else kind
-    kind = "the client was closed" if isinstance(error, asyncio.CancelledError) else kind
-    if left:
-        return OutcomeUnknown(f"the request was sent and no answer came ({kind})")
-    if isinstance(error, aiohttp.ClientHttpProxyError):
-        return _refused_by_proxy(error.status)
-    if isinstance(error, aiohttp.ClientConnectorError):
-        return _unconnected(error)
-    return NotSent(f"nothing was sent ({kind})")
-
-
-def _refused_by_proxy(status: int) -> NotSent:
-    error = NotSent(f"nothing was sent: the proxy refused the connection (status {status})")
-    may_pass = status >= HTTPStatus.INTERNAL_SERVER_ERROR or status == HTTPStatus.TOO_MANY_REQUESTS
-    return error if may_pass else _final(error, "Check the proxy, its credentials, and whether it allows the domain.")
-
-
-def _unconnected(error: aiohttp.ClientConnectorError) -> NotSent:
-    """Return why there was no connection; host names and messages of TLS and DNS are not secret."""
-    if isinstance(error, aiohttp.ClientConnectorCertificateError):
-        words = getattr(error.certificate_error, "verify_message", "") or "it cannot be verified"
-        return _final(
-            NotSent(f"nothing was sent: the certificate of {error.host} was refused: {words}"),
-            "Check the certificate: trust the authority that issued it if it is yours, or correct the domain.",
-        )
-    if isinstance(error, aiohttp.ClientConnectorDNSError):
-        return _unnamed(error)
-    return _unreached(error)
-
-
-def _unreached(error: aiohttp.ClientConnectorError) -> NotSent:
-    reason = getattr(error.os_error, "reason", None) or error.os_error.strerror or type(error).__name__
-    which = "proxy" if isinstance(error, aiohttp.ClientProxyConnectionError) else "server"
-    problem = NotSent(f"nothing was sent: no connection to the {which} {error.host} ({type(error).__name__}: {reason})")
-    if reason not in _NO_TLS or which == "proxy":
-        return problem
-    return problem.with_facts(advice=f"The server does not seem to speak TLS. {_instead(error.host, error.port)}")
-
-
-def _unnamed(error: aiohttp.ClientConnectorDNSError) -> NotSent:
-    problem = NotSent(f"nothing was sent: the name {error.host} was not found ({error.os_error.strerror})")
-    if error.os_error.errno in _UNKNOWN_NAME:
-        return _final(problem, "Check the domain: DNS knows no such name here.")
-    return problem.with_facts(advice="Check the domain, and whether this machine reaches its name server.")
-
-
-def _instead(host: str, port: int | None) -> str:
-    """Return advice for a server without TLS."""
-    shown = f"[{host}]" if ":" in host else host
-    return f"Write http://{shown}:{port}." if is_loopback(host) else "Correct the domain or its port."
-
-
-def _final(error: NotSent, advice: str) -> NotSent:
-    """Return an error after which the same call would fail again."""
-    return error.with_facts(retryable=False, advice=advice)
 
 
 async def _read(response: aiohttp.ClientResponse) -> HttpResponse:

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 import aiohttp
 
 from passwordless_async._common import clock as _clock
-from passwordless_async.client.traffic.transport import PlainRequest, guarded_session
+from passwordless_async.client.traffic.connections import PlainRequest, guarded_session
 from passwordless_async.gateway.proxy.failures import FailureLog
 from passwordless_async.gateway.proxy.setup_log import SetupLog
 from passwordless_async.gateway.proxy.traffic import Traffic

@@ -3,25 +3,24 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import gzip
 import socket
 import ssl
 import sys
-import threading
 import zlib
-from contextlib import asynccontextmanager
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import aiohttp
 import pytest
 from yarl import URL
 
+from helpers.servers import OK, answering, send, served
 from helpers.values import present
 from passwordless_async._common.http import HttpRequest
 from passwordless_async._common.secret import SecretBytes
 from passwordless_async.auth0.refusals import refusal
-from passwordless_async.client.traffic.transport import MAX_BODY, MAX_FIELD, Transport
+from passwordless_async.client.traffic.connections import MAX_FIELD
+from passwordless_async.client.traffic.transport import MAX_BODY, Transport
 from passwordless_async.errors import (
     ClientClosed,
     MalformedAnswer,
@@ -29,70 +28,19 @@ from passwordless_async.errors import (
     OutcomeUnknown,
     PasswordlessError,
     RateLimited,
-    TransportError,
     UsageError,
 )
-from passwordless_async.testing import ThrowAwayCa
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Awaitable, Callable
+    from collections.abc import Awaitable, Callable
 
     Handler = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
-
-OK = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: 2\r\n\r\n{}"
-
-
-@asynccontextmanager
-async def served(handler: Handler) -> AsyncIterator[HttpRequest]:
-    """Serve on a free loopback port; gives a POST to it. At its end connections are closed, used or not."""
-    handling: set[asyncio.Task[None]] = set()
-
-    async def handle(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        task = asyncio.current_task()
-        assert task is not None
-        handling.add(task)
-        try:
-            await handler(reader, writer)
-        except (ConnectionError, asyncio.IncompleteReadError):
-            pass
-        finally:
-            writer.close()
-
-    server = await asyncio.start_server(handle, "127.0.0.1", 0)
-    async with server:
-        host, port = server.sockets[0].getsockname()
-        try:
-            yield HttpRequest("POST", URL(f"http://{host}:{port}/oauth/token"), {}, SecretBytes(b"otp=123456"))
-        finally:
-            for task in handling:
-                task.cancel()
 
 
 def compressed(body: bytes, *, coding: str = "gzip", status: str = "200 OK") -> bytes:
     """Make a response with a body in a coding."""
     head = f"HTTP/1.1 {status}\r\nContent-Encoding: {coding}\r\nContent-Length: {len(body)}\r\n\r\n"
     return head.encode() + body
-
-
-def answering(*chunks: bytes) -> Handler:
-    """Read a request and answer with these bytes."""
-
-    async def handle(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        await reader.readuntil(b"123456")
-        for chunk in chunks:
-            writer.write(chunk)
-            await writer.drain()
-
-    return handle
-
-
-async def send(request: HttpRequest, *, seconds: float = 5) -> object:
-    """Send through a transport of its own; gives the response or the error."""
-    async with Transport(None, timeout=seconds) as transport:
-        try:
-            return await transport.send(request)
-        except PasswordlessError as error:
-            return error
 
 
 async def test_an_answer_is_read_to_its_end() -> None:
@@ -264,75 +212,6 @@ async def test_only_the_connections_of_the_callers_session_are_used() -> None:
     assert calls == []
     assert b"X-Internal" not in heads[0]
     assert b"Cookie" not in heads[0]
-
-
-async def test_connections_are_kept() -> None:
-    """Requests one after the other go through one connection."""
-    connections = 0
-
-    async def many(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        nonlocal connections
-        connections += 1
-        while True:
-            await reader.readuntil(b"123456")
-            writer.write(OK)
-
-    async with served(many) as request, Transport(None, timeout=5) as transport:
-        for _ in range(5):
-            await transport.send(request)
-    assert connections == 1
-
-
-async def test_a_request_is_sent_once() -> None:
-    """Where aiohttp would retry an idempotent request, ours is sent once: it may contain a proof."""
-    heads: list[bytes] = []
-
-    async def break_the_second(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        while True:
-            heads.append(await reader.readuntil(b"\r\n\r\n"))
-            if len(heads) > 1:
-                break
-            writer.write(OK)
-
-    async with served(break_the_second) as request, Transport(None, timeout=5) as transport:
-        asked = HttpRequest("GET", request.url, {"DPoP": "a proof"})
-        await transport.send(asked)
-        with pytest.raises(TransportError):
-            await transport.send(asked)
-    assert len(heads) == 2
-
-
-@pytest.mark.parametrize("method", ["POST", "GET"])
-async def test_bytes_on_an_idle_connection_are_no_response(method: str) -> None:
-    """What arrives on an idle connection is not taken for the response of the next request."""
-    connections = 0
-    repeated = asyncio.Event()
-
-    async def twice(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        nonlocal connections
-        connections += 1
-        number = connections
-        await reader.readuntil(b"\r\n\r\n")
-        answer = OK.replace(b"{}", b"%02d" % number)
-        writer.write(answer)
-        await writer.drain()
-        if number == 1:
-            await repeated.wait()
-            writer.write(answer)
-            await writer.drain()
-            await reader.read()
-
-    async with served(twice) as request, Transport(None, timeout=5) as transport:
-        asked = request if method == "POST" else HttpRequest("GET", request.url, {})
-        first = await transport.send(asked)
-        repeated.set()
-        (idle,) = (c for pool in present(present(transport._session).connector)._conns.values() for c, _ in pool)
-        for _ in range(1000):
-            if idle.should_close:
-                break
-            await asyncio.sleep(0)
-        second = await transport.send(asked)
-    assert (first.body, second.body) == (b"01", b"02")
 
 
 async def test_a_client_is_entered_once() -> None:
@@ -511,130 +390,6 @@ async def test_a_request_departs_once(method: str) -> None:
         asked = request if method == "POST" else HttpRequest("GET", request.url, {})
         await transport.send(asked, departures)
     assert departures.number == 1
-
-
-class _Frozen:
-    """A server in a thread: answers one request on each connection, and closes it when told, whatever the loop does."""
-
-    def __init__(self, context: ssl.SSLContext | None = None) -> None:
-        self.listener = socket.create_server(("127.0.0.1", 0))
-        self.url = f"{'http' if context is None else 'https'}://127.0.0.1:{self.listener.getsockname()[1]}/oauth/token"
-        self.requests = 0
-        self._context = context
-        self._answered: list[socket.socket] = []
-        self._thread = threading.Thread(target=self._serve, daemon=True)
-        self._thread.start()
-
-    def _serve(self) -> None:
-        with contextlib.suppress(OSError):
-            while True:
-                connection = self.listener.accept()[0]
-                if self._context is not None:
-                    connection = self._context.wrap_socket(connection, server_side=True)
-                while b"123456" not in connection.recv(65_536):
-                    pass
-                self.requests += 1
-                self._answered.append(connection)
-                connection.sendall(OK)
-
-    def close_idle(self) -> None:
-        """Close the connections that were answered; the bytes of that are in the client's socket at the return."""
-        while self._answered:
-            connection = self._answered.pop()
-            with contextlib.suppress(OSError):
-                connection.shutdown(socket.SHUT_RDWR)
-            connection.close()
-
-    def close(self) -> None:
-        self.listener.shutdown(socket.SHUT_RDWR)
-        self.listener.close()
-        self._thread.join(5)
-        self.close_idle()
-
-
-@pytest.mark.parametrize("encrypted", [False, True])
-async def test_a_connection_that_was_closed_unseen_is_not_used(encrypted: bool) -> None:  # noqa: FBT001 - a parameter
-    """The process stood still while the server closed its connections: the next request takes a fresh one."""
-    ca = ThrowAwayCa()
-    server = _Frozen(ca.server_context() if encrypted else None)
-    context = ca.client_context() if encrypted else None
-    async with Transport(None, timeout=5, ssl=context) as transport:
-        request = HttpRequest("POST", URL(server.url), {}, SecretBytes(b"otp=123456"))
-        for number in range(1, 4):
-            assert (await transport.send(request)).status == 200
-            assert server.requests == number
-            server.close_idle()  # without a turn of the event loop until the next request
-    server.close()
-
-
-async def test_many_connections_that_were_closed_unseen_are_not_used() -> None:
-    """However many of the pool are closed, the request is sent: on a fresh one."""
-    closing = asyncio.Event()
-
-    async def handle(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        await reader.readuntil(b"123456")
-        started.release()
-        await closing.wait()
-        writer.write(OK)
-
-    started = asyncio.Semaphore(0)
-    async with served(handle) as request, Transport(None, timeout=5) as transport:
-        many = [asyncio.ensure_future(transport.send(request)) for _ in range(20)]
-        for _ in many:
-            await started.acquire()
-        closing.set()
-        assert [(await each).status for each in many] == [200] * 20
-        # Their ends are unread when the next request is sent, or are read by then: either way none is used.
-        assert (await transport.send(request)).status == 200
-
-
-async def test_a_refused_certificate_is_no_reason_to_try_again() -> None:
-    """Nothing was sent, the verifier's words are in the message, and the same call would fail again."""
-
-    async def nothing(reader: asyncio.StreamReader, _writer: asyncio.StreamWriter) -> None:
-        await reader.read()
-
-    server = await asyncio.start_server(nothing, "127.0.0.1", 0, ssl=ThrowAwayCa().server_context())
-    async with server:
-        url = URL(f"https://127.0.0.1:{server.sockets[0].getsockname()[1]}/oauth/token")
-        error = await send(HttpRequest("POST", url, {}, SecretBytes(b"otp=123456")))
-    assert isinstance(error, NotSent)
-    assert not error.retryable
-    assert NotSent.retryable
-    assert "self-signed certificate" in str(error)
-    assert "certificate" in error.advice
-
-
-class _Resolver(aiohttp.abc.AbstractResolver):
-    """Fails for every name."""
-
-    def __init__(self, error: OSError) -> None:
-        self._error = error
-
-    async def resolve(self, host: str, port: int = 0, family: Any = 0) -> Any:  # noqa: ARG002 - aiohttp's
-        """Fail."""
-        raise self._error
-
-    async def close(self) -> None:
-        """Nothing is open."""
-
-
-@pytest.mark.parametrize(
-    ("error", "retryable"),
-    [
-        (socket.gaierror(socket.EAI_NONAME, "Name or service not known"), False),
-        (socket.gaierror(socket.EAI_AGAIN, "Temporary failure in name resolution"), True),
-        (OSError(None, "DNS server returned answer with no data"), True),
-    ],
-)
-async def test_a_name_that_does_not_resolve(error: OSError, retryable: bool) -> None:  # noqa: FBT001 - a parameter
-    """Nothing was sent. Trying again helps where the name server failed, and not where it knows no such name."""
-    connector = aiohttp.TCPConnector(resolver=_Resolver(error))
-    async with aiohttp.ClientSession(connector=connector) as session, Transport(session, timeout=5) as transport:
-        with pytest.raises(NotSent, match=r"the name acme\.example was not found") as caught:
-            await transport.send(HttpRequest("GET", URL("https://acme.example/"), {}))
-    assert caught.value.retryable is retryable
-    assert "domain" in caught.value.advice
 
 
 def unchecked(**settings: object) -> ssl.SSLContext:
