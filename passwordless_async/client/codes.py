@@ -295,8 +295,7 @@ class Codes:
         attempts = await self._count_in_store(claim)
         if isinstance(attempts, RefusedCode):
             return attempts
-        if isinstance(attempts, int) and attempts:
-            await self._undo(claim)  # the store never had it, or has forgotten it
+        await self._undo(claim)  # counted where the store never had the code, or has forgotten it
         return own
 
     async def _count_in_store(self, claim: Claim) -> int | RefusedCode | _Unreachable | None:
@@ -306,7 +305,7 @@ class Codes:
                 return _UNREACHABLE
             self._unreported.discard(claim.user)
         unknown = self._own.presented(claim.user) if self._alone.get(claim.user) else []
-        answer: int | RefusedCode | _Unreachable | None = 0
+        answer: int | RefusedCode | _Unreachable | None = None
         for each in (*(Claim(claim.user, *known) for known in unknown if known[1] != claim.token), claim):
             answer = await self._ask(partial(self._count_attempt, claim=each))
             if answer is _UNREACHABLE:

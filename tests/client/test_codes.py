@@ -157,6 +157,7 @@ async def test_a_patient_start_holds_its_user_for_as_long_as_it_takes(clock: Clo
     """A store in this process has no processes that die: the hold ends with the start."""
     codes = codes_of(cool_down=30.0)
     ticket = await codes.begin_start(ADA, None, patience=600.0)
+    assert ticket.renewal is None
     clock.time += 600
     assert await refusal(codes, ADA) == (CoolingDown, 10.0)
     await codes.end_start(ticket, sent=False, counted=False)
@@ -189,7 +190,20 @@ async def test_a_patient_start_renews_its_hold(clock: Clock, monkeypatch: pytest
     await asyncio.sleep(0)
     assert value_of(ticket.renewal).cancelled()
     assert await refusal(other, ADA) == (CoolingDown, 30.0)
-    assert (await codes.begin_start(BOB, None, patience=5.0)).renewal is None
+    assert (await codes.begin_start(BOB, None, patience=50.0)).renewal is None
+
+
+async def test_a_hold_is_renewed_now_and_then() -> None:
+    """Not without a pause; without a cool-down there is no hold to renew."""
+    store = RemoteStore()
+    codes = codes_of(store, cool_down=30.0)
+    ticket = await codes.begin_start(ADA, None, patience=600.0)
+    for _ in range(10):
+        await asyncio.sleep(0)
+    assert store.asked == ["begin_start"]
+    await codes.end_start(ticket, sent=True, counted=True)
+    assert store.asked == ["begin_start", "end_start"]
+    assert (await codes_of(store, cool_down=0.0).begin_start(BOB, None, patience=600.0)).renewal is None
 
 
 @pytest.mark.parametrize("make_store", [MemoryStore, RemoteStore])
@@ -209,6 +223,46 @@ async def test_only_a_code_that_was_sent_ends_what_is_known_of_the_one_before(
         await present(codes, "000004")
     await start(codes, ADA)
     assert await present(codes, "000001") == 2
+
+
+@pytest.mark.parametrize("make_store", [MemoryStore, RemoteStore])
+@pytest.mark.parametrize(("is_refused", "attempts"), [(True, 3), (False, 10)], ids=["refused user", "unknown"])
+async def test_attempts_are_limited_after_a_start_that_the_service_refused(
+    make_store: Callable[[], Any], attempts: int, *, is_refused: bool
+) -> None:
+    """As after one that sent a code: it would tell who has an account. Nothing is forgotten."""
+    codes = codes_of(make_store(), cool_down=0.0)
+    await present(codes, "000000")
+    await codes.end_start(await codes.begin_start(ADA, None, patience=5.0), sent=None, counted=True, refused=is_refused)
+    for number in range(1, attempts):
+        await present(codes, f"00000{number}")
+    with pytest.raises(CodeSpent, match="no attempts left"):
+        await present(codes, "00000x")
+
+
+@pytest.mark.parametrize("make_store", [MemoryStore, RemoteStore])
+async def test_after_a_start_that_was_cancelled_attempts_are_limited_as_before(make_store: Callable[[], Any]) -> None:
+    """It sent no code that they could be attempts at."""
+    codes = codes_of(make_store())
+    codes.end_start_in_background(await codes.begin_start(ADA, None, patience=5.0), sent=False, counted=True)
+    await codes._availability.aclose(grace=5.0)
+    assert [await present(codes, f"00000{number}") for number in range(4)] == [2, 1, 0, 0]
+
+
+async def test_a_start_that_was_refused_without_the_store_forgets_nothing_there(clock: Clock) -> None:
+    """It sent no code: what was presented before it is not presented again."""
+    store = RemoteStore()
+    codes, other = codes_of(store, cool_down=0.0), codes_of(store, cool_down=0.0)
+    assert await present(codes, "000001") == 2
+    ticket = await codes.begin_start(ADA, None, patience=5.0)
+    store.is_unreachable = True
+    await codes.end_start(ticket, sent=None, counted=True, refused=True)
+    store.is_unreachable = False
+    clock.time += REST_SECONDS
+    assert await present(codes, "000002") == 1
+    for process in (codes, other):
+        with pytest.raises(CodeSpent, match="presented before"):
+            await present(process, "000001")
 
 
 @pytest.mark.parametrize("make_store", [MemoryStore, RemoteStore])
@@ -264,6 +318,7 @@ async def test_a_cancelled_start_is_undone(clock: Clock) -> None:
     assert sorted(store.asked) == ["begin_address_start", "begin_start"]
     starting.cancel()
     await asyncio.wait([starting])
+    assert starting.cancelled()
     store.answers.set()
     await codes._availability.aclose(grace=5.0)
     await start(codes, ADA, HERE)
@@ -307,6 +362,20 @@ async def test_closing_ends_the_report_of_a_start_and_not_its_caller(
     assert ending.exception() is None
     assert len(asyncio.all_tasks()) < len(before)
     assert clock.time == 1000.0
+
+
+async def test_a_store_that_fails_at_the_end_of_a_start_fails_its_caller(monkeypatch: pytest.MonkeyPatch) -> None:
+    """An error that does not say that the store is unreachable is a fault, and is not hidden."""
+    store = RemoteStore()
+    codes = codes_of(store)
+    ticket = await codes.begin_start(ADA, None, patience=5.0)
+
+    async def fail(*_: Any, **__: Any) -> None:
+        raise LookupError
+
+    monkeypatch.setattr(store.inner, "end_start", fail)
+    with pytest.raises(LookupError):
+        await codes.end_start(ticket, sent=True, counted=True)
 
 
 async def test_a_code_that_was_not_sent_is_free_however_soon_its_process_closes() -> None:
@@ -541,6 +610,8 @@ async def test_a_code_that_was_wrong_without_the_store_is_wrong_with_it(clock: C
     await start(codes, ADA)
     store.is_unreachable = True
     await refuse(codes, "000001")
+    clock.time += REST_SECONDS
+    assert await refused_again(codes, "000001") == 2
     store.is_unreachable = False
     clock.time += REST_SECONDS
     assert await present(codes, "000002") == 1
@@ -566,9 +637,10 @@ async def test_three_attempts_use_a_code_up() -> None:
     assert await present(codes_of(store), "000003") == 2
 
 
-async def test_a_code_that_was_started_elsewhere_has_ten_attempts() -> None:
+@pytest.mark.parametrize("make_store", [MemoryStore, RemoteStore])
+async def test_a_code_that_was_started_elsewhere_has_ten_attempts(make_store: Callable[[], Any]) -> None:
     """Its attempts are not known here, so only a caller that tries many codes is refused."""
-    codes = codes_of()
+    codes = codes_of(make_store())
     assert [await present(codes, f"00000{number}") for number in range(10)] == [2, 1] + [0] * 8
     with pytest.raises(CodeSpent, match="no attempts left"):
         await present(codes, "00000x")
@@ -668,6 +740,7 @@ async def test_a_cancelled_attempt_is_undone_unless_it_is_on_the_wire(
     if departure.on_wire:
         with pytest.raises(CodeSpent):
             await present(codes, "123456")
+        assert await present(codes, "000001") == 1  # it may have been a guess
         await start(codes, ADA)  # the code is lost, so another one kills nothing
     else:
         assert await present(codes, "123456") == 2
@@ -734,6 +807,17 @@ async def test_after_the_end_of_a_code_its_user_may_start_at_once(clock: Clock, 
         await present(codes, "000003")
     await start(codes, ADA)
     assert clock.time == 1000.0
+
+
+@pytest.mark.parametrize("kind", [CodeExpired, OutcomeUnknown])
+async def test_only_a_wrong_code_is_wrong_again(kind: type[PasswordlessError]) -> None:
+    """Also with the last attempt: a code whose outcome is unknown may have been right."""
+    codes = codes_of()
+    claim = codes.name(ADA, "123456")
+    await codes.claim(claim)
+    await codes.refused(claim, errors.made(kind), SENT, 0)
+    with pytest.raises(CodeSpent, match="presented before"):
+        await present(codes, "123456")
 
 
 async def test_after_a_wrong_code_its_user_cools_down(clock: Clock) -> None:
@@ -823,6 +907,7 @@ async def test_a_code_presented_without_the_store_is_not_presented_again_with_it
     with pytest.raises(CodeSpent, match="presented before"):
         await present(codes, "000001")
     assert await present(codes, "000003") == 0
+    assert store.asked.count("begin_attempt") == 4  # 000001 without the store; then each once
     for code, process in (("000001", other), ("000002", other), ("000003", codes), ("000003", other)):
         with pytest.raises(CodeSpent, match="presented before"):
             await present(process, code)
@@ -842,6 +927,9 @@ async def test_a_code_that_was_used_up_without_the_store_stays_so_with_it(clock:
     for number in range(3, 20):
         with pytest.raises(CodeSpent, match="no attempts left"):
             await present(codes, f"0000{number:02}")
+    # What was refused here is not counted there, nor is the store told of a start that it did not see begin.
+    assert await present(other, "000019") == 0
+    assert store.asked.count("end_start") == 0
     await start(other, ADA)
     assert await present(codes, "000003") == 2
 
@@ -869,8 +957,32 @@ async def test_a_code_that_was_sent_without_the_store_has_all_its_attempts_with_
     for process in (codes, other):
         with pytest.raises(CodeSpent, match="no attempts left"):
             await present(process, "000006")
+    assert store.asked.count("end_start") == 3  # the last one twice: without the store, and then once with it
     if cool_down:
         assert await refusal(other, ADA) == (CoolingDown, cool_down - REST_SECONDS)
+
+
+async def test_a_code_that_was_sent_without_the_store_holds_its_user_back_for_the_cool_down(clock: Clock) -> None:
+    """The store hears of it when that is over, and the hold of the start ends."""
+    store = RemoteStore()
+    codes, other = codes_of(store, cool_down=30.0), codes_of(store, cool_down=30.0)
+    ticket = await codes.begin_start(ADA, None, patience=50.0)
+    store.is_unreachable = True
+    await codes.end_start(ticket, sent=True, counted=True)
+    clock.time += 40
+    store.is_unreachable = False
+    assert await refusal(other, ADA) == (CoolingDown, 20.0)
+    assert await present(codes, "000001") == 2
+    await start(other, ADA)
+
+
+async def test_a_start_that_the_store_has_heard_of_is_not_reported_again() -> None:
+    """A login takes one call to the store; without an address none is about an address."""
+    store = RemoteStore()
+    codes = codes_of(store)
+    await codes.end_start(await codes.begin_start(ADA, None, patience=5.0), sent=True, counted=False)
+    await present(codes, "000001")
+    assert store.asked == ["begin_start", "end_start", "begin_attempt"]
 
 
 async def test_a_code_that_was_used_up_here_is_followed_by_one_that_another_process_sent() -> None:
@@ -881,6 +993,10 @@ async def test_a_code_that_was_used_up_here_is_followed_by_one_that_another_proc
     assert [await present(codes, f"00000{number}") for number in range(3)] == [2, 1, 0]
     await start(other, ADA)
     assert await present(codes, "000003") == 2
+    assert await present(other, "000004") == 1
+    with pytest.raises(CodeSpent, match="presented before"):
+        await present(codes, "000004")
+    assert await present(codes, "000005") == 0
 
 
 async def test_a_code_presented_with_the_store_is_not_presented_again_without_it(clock: Clock) -> None:
@@ -888,6 +1004,9 @@ async def test_a_code_presented_with_the_store_is_not_presented_again_without_it
     store = RemoteStore()
     codes = codes_of(store)
     await present(codes, "123456")
+    with pytest.raises(CodeSpent, match="presented before"):
+        await present(codes, "123456")
+    assert store.asked == ["begin_attempt"]
     store.is_unreachable = True
     with pytest.raises(CodeSpent, match="presented before"):
         await present(codes, "123456")
@@ -958,7 +1077,9 @@ async def test_what_an_address_did_without_the_store_counts_with_it(clock: Clock
 async def test_a_local_store_hears_a_report_at_once() -> None:
     """Nothing is left to do in the background, so a caller that comes next already sees it."""
     codes, before = codes_of(), asyncio.all_tasks()
-    await start(codes, ADA)
+    ticket = await codes.begin_start(ADA, None, patience=5.0)
+    with pytest.raises(StopIteration):
+        codes.end_start(ticket, sent=True, counted=True).send(None)
     claim = codes.name(ADA, "123456")
     await codes.claim(claim)
     await codes.accepted(claim)
@@ -1005,6 +1126,7 @@ async def test_a_remote_store_sees_pseudonyms_alone() -> None:
     again = second.name(ADA, "493817")
     assert (again.user, again.code) == (claim.user, claim.code)
     assert again.token != claim.token
+    assert second.name(BOB, "493817").code != claim.code
 
 
 # Through a client
