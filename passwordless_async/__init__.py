@@ -143,8 +143,9 @@ if TYPE_CHECKING:
         VerificationRequired as VerificationRequired,
         WrongCode as WrongCode,
     )
-    from passwordless_async.resource_server.guard import Authorized as Authorized, Requirements as Requirements
+    from passwordless_async.resource_server.guard import Authorized as Authorized
     from passwordless_async.resource_server.metadata import ResourceMetadata as ResourceMetadata
+    from passwordless_async.resource_server.requirements import Requirements as Requirements
     from passwordless_async.resource_server.server import ResourceServer as ResourceServer
     from passwordless_async.stores import (
         KeyRing as KeyRing,
@@ -190,8 +191,9 @@ _NAMES = {
         "StoreUnavailable TemporarilyUnavailable TooManyAttempts TransportError UnauthorizedClient UsageError "
         "UseDPoPNonce VerificationRequired WrongCode"
     ),
-    "resource_server.guard": "Authorized Requirements",
+    "resource_server.guard": "Authorized",
     "resource_server.metadata": "ResourceMetadata",
+    "resource_server.requirements": "Requirements",
     "resource_server.server": "ResourceServer",
     "stores": "KeyRing MemoryStore SessionStore Store",
 }

@@ -19,7 +19,8 @@ import attrs
 from passwordless_async.adapters._hosts import NamedHosts
 from passwordless_async.dpop.server.verifier import DPoPVerifier
 from passwordless_async.errors import UsageError
-from passwordless_async.resource_server.guard import NOTHING, Authorized, Guard, Required, Requirements, presented_by
+from passwordless_async.resource_server.guard import Authorized, Guard, presented_by
+from passwordless_async.resource_server.requirements import NOTHING, Required, Requirements
 from passwordless_async.resource_server.server import ResourceServer, parts_of
 
 if TYPE_CHECKING:

@@ -29,12 +29,13 @@ from passwordless_async.adapters._paths import PublicPaths, checked_exempt
 from passwordless_async.dpop.server.checked import CheckedProof
 from passwordless_async.dpop.server.refusal import refusal_body, refusal_headers
 from passwordless_async.errors import UsageError
-from passwordless_async.resource_server.guard import REFUSALS, Authorized, Refusal, Requirements
+from passwordless_async.resource_server.guard import REFUSALS, Authorized, Refusal
 
 if TYPE_CHECKING:
     from aiohttp.typedefs import Handler, Middleware
 
     from passwordless_async.dpop.server.verifier import DPoPVerifier
+    from passwordless_async.resource_server.requirements import Requirements
     from passwordless_async.resource_server.server import ResourceServer
 
     Protected = TypeVar("Protected", bound=Callable[..., Awaitable[web.StreamResponse]])

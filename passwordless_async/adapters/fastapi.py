@@ -22,7 +22,8 @@ from passwordless_async.adapters._authorize import Authorizer
 from passwordless_async.adapters._scopes import AUTHORIZED, authorize, passed
 from passwordless_async.dpop.server.refusal import refusal_body, refusal_headers
 from passwordless_async.errors import UsageError
-from passwordless_async.resource_server.guard import REFUSALS, Authorized, Refusal, Required, Requirements
+from passwordless_async.resource_server.guard import REFUSALS, Authorized, Refusal
+from passwordless_async.resource_server.requirements import Required, Requirements
 from passwordless_async.resource_server.server import parts_of
 
 try:

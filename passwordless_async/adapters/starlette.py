@@ -25,7 +25,7 @@ from passwordless_async.adapters._metadata import HEADERS, MetadataDocuments
 from passwordless_async.adapters._scopes import AUTHORIZED, POLICY_VIOLATION, authorize, passed
 from passwordless_async.dpop.server.refusal import refusal_body, refusal_headers
 from passwordless_async.errors import UsageError
-from passwordless_async.resource_server.guard import REFUSALS, Refusal, Requirements
+from passwordless_async.resource_server.guard import REFUSALS, Refusal
 
 try:
     from starlette.concurrency import run_in_threadpool
@@ -40,6 +40,7 @@ except ModuleNotFoundError as _missing:
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Mapping
 
+    from passwordless_async.resource_server.requirements import Requirements
     from passwordless_async.resource_server.server import ResourceServer
 
     Protected = TypeVar("Protected", bound=Callable[..., Any])

@@ -1,6 +1,6 @@
-"""Decides whether a request may pass: schemes, scopes, step-up and challenges, in one place for all adapters.
+"""Decides whether a request may pass, and builds the response to one that may not, in one place for all adapters.
 
-RFC 6750, RFC 9449 §7, RFC 9470. Invariants:
+RFC 6750, RFC 9449 §7. Invariants:
 
 - A request has one ``Authorization`` header. Tokens in a query or a form are never read (RFC 6750 §2.2, §2.3).
 - A bound token sent as ``Bearer`` is refused in every mode: a thief would have stripped the proof.
@@ -15,15 +15,12 @@ from __future__ import annotations
 import inspect
 import logging
 import re
-from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping
-from typing import TYPE_CHECKING, Any, TypeAlias, TypedDict
+from collections.abc import Awaitable, Callable, Collection, Mapping
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import attrs
 
-from passwordless_async._common import arguments as _check
-from passwordless_async._common import clock as _clock
 from passwordless_async._common.secret import Secret, redacted
-from passwordless_async.auth0.clocks import is_time
 from passwordless_async.dpop.server.checked import BIND, PresentedToken
 from passwordless_async.dpop.server.fields import Headers, ProofFields, values_of
 from passwordless_async.dpop.server.refusal import Offer, Scheme, nonce_headers, told_in_body
@@ -38,6 +35,7 @@ from passwordless_async.errors import (
     UseDPoPNonce,
 )
 from passwordless_async.resource_server.access_token import AccessToken, refused
+from passwordless_async.resource_server.requirements import NOTHING, LoginClaims, Required, require
 
 if TYPE_CHECKING:
     from yarl import URL
@@ -77,12 +75,6 @@ _SCHEMES: dict[DPoPMode, tuple[Scheme, ...]] = {
 _SCHEME = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")  # RFC 9110 §11.1, §5.6.2
 _BY_NAME: dict[str, Scheme] = {"dpop": "dpop", "bearer": "bearer"}
 _TOKEN68 = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-._~+/"  # RFC 9110 §11.2
-_MAX_NAMES = 100  # of scopes or permissions that a request requires
-_MAX_NAME = 256  # characters
-_NAME = re.compile(r"[\x21\x23-\x5B\x5D-\x7E]+")  # RFC 6749 §3.3: a scope-token
-_TOO_WEAK = "the user must log in in a stronger way"
-_TOO_OLD = "the user logged in too long ago"
-_LOGIN_HELPS = (_TOO_WEAK, _TOO_OLD)
 # For an operator, and never with what the client sent: a token may come without its scheme.
 _NOTHING_CAME = "There was no Authorization header: have the client send its access token."
 _NOT_ACCEPTED: dict[Scheme, str] = {
@@ -92,10 +84,6 @@ _NOT_ACCEPTED: dict[Scheme, str] = {
 _SEND_AS_DPOP = "It came as Bearer: have the client send it as DPoP with a proof by its key."
 _SEND_NO_PROOF = "It came as Bearer: have the client send no DPoP header with it, or get bound tokens."
 _GET_BOUND = f"It came as DPoP. {BIND}"
-_NO_LOGIN_HELPS = (
-    "No login changes this: an Action of the tenant must add the claim to access tokens (for max_age, seconds since "
-    "1970), and auth_time_claim or acr_claim must name it."
-)
 
 
 @attrs.frozen
@@ -122,86 +110,11 @@ class Authorized:
     headers: Mapping[str, str] = attrs.field(repr=False)
 
 
-class Requirements(TypedDict, total=False):
-    """What a request requires of its token.
-
-    Pass names as an iterable of strings, or as one string separated by spaces. A comma can be part of a name in an
-    iterable (RFC 6749 §3.3); in one string it is refused, because it is most likely a mistake. A requirement that is
-    missing or empty requires nothing.
-    """
-
-    scopes: Iterable[str]  # all of them
-    any_scope: Iterable[str]  # at least one of them
-    permissions: Iterable[str]  # all of them
-    max_age: int | None  # seconds that the user's login may be ago (RFC 9470)
-    acr_values: Iterable[str]  # the accepted authentication context classes (RFC 9470)
-
-
 def schemes_of(mode: DPoPMode) -> tuple[Scheme, ...]:
     """Return the schemes that a mode accepts; an unknown mode raises :class:`UsageError`."""
     if not isinstance(mode, str) or mode not in _SCHEMES:
         raise UsageError("dpop", f"must be one of {', '.join(_SCHEMES)}")
     return _SCHEMES[mode]
-
-
-def names(argument: str, value: object) -> tuple[str, ...]:
-    """Return names of scopes and the like, from an iterable or from one string with spaces between them."""
-    if value == ():
-        return ()
-    given = _check.words(argument, value) if isinstance(value, str) else value
-    if not isinstance(given, Iterable) or isinstance(given, bytes):
-        raise UsageError(argument, "must be strings, or one string with spaces between")
-    unique = tuple(dict.fromkeys(map(_text, given)))
-    if len(unique) > _MAX_NAMES or not all(map(_is_name, unique)):
-        raise UsageError(
-            argument,
-            f"must be at most {_MAX_NAMES} names of 1 to {_MAX_NAME} ASCII characters, without spaces, quotes and "
-            "backslashes (RFC 6749 §3.3)",
-        )
-    return unique
-
-
-def _text(value: object) -> str:
-    return value if isinstance(value, str) else ""  # which is no name
-
-
-def _is_name(value: str) -> bool:
-    return len(value) <= _MAX_NAME and _NAME.fullmatch(value) is not None
-
-
-def _max_age(value: object) -> int | None:
-    return None if value is None else int(_check.at_least_zero("max_age", value))
-
-
-@attrs.frozen
-class Required:
-    """What a request requires of its token, checked: see :class:`Requirements`."""
-
-    scopes: tuple[str, ...] = ()
-    any_scope: tuple[str, ...] = ()
-    permissions: tuple[str, ...] = ()
-    max_age: int | None = None
-    acr_values: tuple[str, ...] = ()
-
-    @classmethod
-    def of(cls, given: Requirements) -> Required:
-        """Return the requirements, checked; others raise :class:`UsageError`."""
-        if not given:
-            return NOTHING
-        unknown = given.keys() - _REQUIREMENTS
-        if unknown:
-            raise UsageError(min(unknown), f"is none of {', '.join(sorted(_REQUIREMENTS))}")
-        return cls(
-            names("scopes", given.get("scopes", ())),
-            names("any_scope", given.get("any_scope", ())),
-            names("permissions", given.get("permissions", ())),
-            _max_age(given.get("max_age")),
-            names("acr_values", given.get("acr_values", ())),
-        )
-
-
-_REQUIREMENTS = frozenset(Requirements.__optional_keys__)
-NOTHING = Required()
 
 
 @attrs.frozen
@@ -219,18 +132,12 @@ class Guard:
     Args:
         verifier: Checks proofs; None if DPoP is not accepted.
         offer: The accepted schemes, and what challenges say.
-        skew: Seconds that the clock of the issuer and this machine's may differ, for ``max_age``.
-        clock: The wall clock: seconds since the UNIX epoch.
-        auth_time_claim: The claim of the access token that says when the user logged in.
-        acr_claim: The claim that says how: the authentication context class.
+        logins: How its tokens say when and how their users logged in.
     """
 
     verifier: DPoPVerifier | None
     offer: Offer
-    skew: float = 0.0
-    clock: Callable[[], float] = _clock.now
-    auth_time_claim: str = "auth_time"
-    acr_claim: str = "acr"
+    logins: LoginClaims = attrs.field(factory=LoginClaims)
 
     @classmethod
     def of(
@@ -272,7 +179,7 @@ class Guard:
         try:
             token = await _validated(validate, credentials.access_token)
             proof = await self._check_binding(token, credentials, method, url)
-            self._require(token, required)
+            require(token, required, self.logins)
         except REFUSALS as error:
             self._answer(error, (credentials.scheme,))
             error.headers = {**error.headers, **nonce_headers(proof)}
@@ -297,7 +204,7 @@ class Guard:
     def require(self, passed: Authorized, required: Required) -> None:
         """Check the requirements of a request that has passed; raises :class:`InsufficientScope` and its like."""
         try:
-            self._require(passed, required)
+            require(passed, required, self.logins)
         except REFUSALS as error:
             self._answer(error, ("bearer" if passed.proof is None else "dpop",))
             raise
@@ -346,44 +253,6 @@ class Guard:
         if self.verifier is None:
             raise UsageError("verifier", "is needed where DPoP is accepted")
         return self.verifier
-
-    def _require(self, token: AccessToken | Authorized, required: Required) -> None:
-        if required is NOTHING:
-            return
-        if not token.scopes.issuperset(required.scopes):
-            raise _lacks("a scope", required.scopes, ", ".join(sorted(set(required.scopes) - token.scopes)))
-        if required.any_scope and token.scopes.isdisjoint(required.any_scope):
-            raise _lacks(
-                "one of several scopes", (*required.scopes, *required.any_scope), " or ".join(required.any_scope)
-            )
-        if not token.permissions.issuperset(required.permissions):
-            raise _lacks("a permission", (), ", ".join(sorted(set(required.permissions) - token.permissions)))
-        self._require_login(token.claims, required)
-
-    def _require_login(self, claims: Mapping[str, Any], required: Required) -> None:
-        """Check when and how the user logged in (RFC 9470 §3, RFC 9068 §2.2.1)."""
-        problem = self._class_problem(claims, required) or self._time_problem(claims, required)
-        if problem:
-            error = InsufficientUserAuthentication(
-                error_description=problem, max_age=required.max_age, acr_values=" ".join(required.acr_values)
-            )
-            raise error if problem in _LOGIN_HELPS else error.with_facts(advice=_NO_LOGIN_HELPS)
-
-    def _class_problem(self, claims: Mapping[str, Any], required: Required) -> str:
-        if not required.acr_values or claims.get(self.acr_claim) in required.acr_values:
-            return ""
-        is_told = self.acr_claim in claims
-        return _TOO_WEAK if is_told else f"the access token has no {self.acr_claim}"
-
-    def _time_problem(self, claims: Mapping[str, Any], required: Required) -> str:
-        if required.max_age is None:
-            return ""
-        auth_time, now = claims.get(self.auth_time_claim), self.clock()
-        if auth_time is None:
-            return f"the access token has no {self.auth_time_claim}"
-        if not is_time(auth_time) or auth_time > now + self.skew:
-            return f"{self.auth_time_claim} of the access token is no time, or ahead of this clock"
-        return _TOO_OLD if now - auth_time > required.max_age + self.skew else ""
 
     def _advice_on(self, scheme: Scheme | None, values: tuple[Secret, ...]) -> str:
         """Return the advice about a scheme that is not accepted, or is none."""
@@ -457,9 +326,3 @@ async def _validated(validate: Validator, access_token: Secret) -> AccessToken:
 
 def _malformed(problem: str, status: int = 400) -> InvalidToken:
     return InvalidToken(status=status, error="invalid_request", error_description=problem)
-
-
-def _lacks(what: str, scopes: Iterable[str], missing: str) -> InsufficientScope:
-    """Return the refusal of a token; its own advice, which is not sent to the client, names what is missing."""
-    error = InsufficientScope(error_description=f"the access token lacks {what}", scope=" ".join(scopes))
-    return error.with_facts(advice=f"Missing: {missing}. {error.advice}")

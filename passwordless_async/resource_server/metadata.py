@@ -8,7 +8,7 @@ import attrs
 
 from passwordless_async._common import arguments as _check
 from passwordless_async.dpop.server.refusal import ALGORITHMS
-from passwordless_async.resource_server.guard import names
+from passwordless_async.resource_server.requirements import names
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping

@@ -25,17 +25,10 @@ from passwordless_async.resource_server.access_token import (
     verify,
 )
 from passwordless_async.resource_server.fetching import KeyFetcher
-from passwordless_async.resource_server.guard import (
-    Authorized,
-    Guard,
-    Required,
-    Requirements,
-    names,
-    presented_by,
-    schemes_of,
-)
+from passwordless_async.resource_server.guard import Authorized, Guard, presented_by, schemes_of
 from passwordless_async.resource_server.keys import IssuerKeys
 from passwordless_async.resource_server.metadata import ResourceMetadata, metadata_path, metadata_url
+from passwordless_async.resource_server.requirements import LoginClaims, Required, Requirements, names
 from passwordless_async.resource_server.verified import Verified, VerifiedTokens
 
 if TYPE_CHECKING:
@@ -186,7 +179,7 @@ class ResourceServer:
                 skew=self._skew,
                 clock=clock,
             )
-        self._login_claims = _claim("auth_time_claim", auth_time_claim), _claim("acr_claim", acr_claim)
+        self._login_claims = _login_claims(self._skew, clock, auth_time_claim, acr_claim)
         self._guards, self._verified = self._made_guards(verifier, base_urls(base_url)), VerifiedTokens()
         self._parts = Parts(self._guards, self._validate, issuers, metadata)
 
@@ -195,15 +188,9 @@ class ResourceServer:
         published = self._metadata is not None
         if published:
             _check.instance("metadata", self._metadata, ResourceMetadata, named="a ResourceMetadata")
-        schemes, skew, clock = schemes_of(self._mode), self._skew, self._clock
+        schemes = schemes_of(self._mode)
         return {
-            base: Guard(
-                verifier,
-                Offer(schemes, base, metadata_url(base) if published else None),
-                skew,
-                clock,
-                *self._login_claims,
-            )
+            base: Guard(verifier, Offer(schemes, base, metadata_url(base) if published else None), self._login_claims)
             for base in bases
         }
 
@@ -294,6 +281,10 @@ class ResourceServer:
 
     def __repr__(self) -> str:
         return f"<ResourceServer for {', '.join(self._guards)}, dpop={self._mode}>"
+
+
+def _login_claims(skew: float, clock: Callable[[], float], auth_time: object, acr: object) -> LoginClaims:
+    return LoginClaims(skew, clock, _claim("auth_time_claim", auth_time), _claim("acr_claim", acr))
 
 
 def _one_or_several(argument: str, given: object) -> tuple[str, ...]:
