@@ -241,9 +241,10 @@ async def test_attempts_are_limited_after_a_start_that_the_service_refused(
 
 
 @pytest.mark.parametrize("make_store", [MemoryStore, RemoteStore])
-async def test_after_a_start_that_was_cancelled_attempts_are_limited_as_before(make_store: Callable[[], Any]) -> None:
-    """It sent no code that they could be attempts at."""
+async def test_after_a_start_that_sent_nothing_attempts_are_limited_as_before(make_store: Callable[[], Any]) -> None:
+    """Also if it was cancelled: there is no code that they could be attempts at."""
     codes = codes_of(make_store())
+    await codes.end_start(await codes.begin_start(ADA, None, patience=5.0), sent=False, counted=True)
     codes.end_start_in_background(await codes.begin_start(ADA, None, patience=5.0), sent=False, counted=True)
     await codes._availability.aclose(grace=5.0)
     assert [await present(codes, f"00000{number}") for number in range(4)] == [2, 1, 0, 0]
@@ -1057,6 +1058,14 @@ async def test_a_refusal_of_the_store_leaves_no_trace_here(clock: Clock) -> None
     await other.refused(theirs, NotSent("nothing was sent"), UNSENT)
     assert await present(codes, "123456") == 2
     assert clock.time == 1000.0
+
+
+async def test_an_address_has_one_share_in_all_processes(clock: Clock) -> None:
+    """A start in one counts in the others."""
+    store = RemoteStore()
+    await start(codes_of(store, per_hour=1), ADA, HERE)
+    clock.time += 100
+    assert await refusal(codes_of(store, per_hour=1), BOB, HERE) == (QuotaExceeded, 3500.0)
 
 
 async def test_what_an_address_did_without_the_store_counts_with_it(clock: Clock) -> None:
