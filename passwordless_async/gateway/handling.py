@@ -24,11 +24,11 @@ from passwordless_async.gateway.devices import device_of
 from passwordless_async.gateway.forms import JSON, MalformedForm, TooLarge, content_type, read_form
 from passwordless_async.gateway.messages import READS, Request, Response
 from passwordless_async.gateway.origins import OriginWatch
-from passwordless_async.gateway.proxies import user_address_of
 from passwordless_async.gateway.replies import Keep, Reply
 from passwordless_async.gateway.routes import ROUTES, SIGNED
 from passwordless_async.gateway.state import LoginState
 from passwordless_async.gateway.steps.pages import fault, reply_of, without_form
+from passwordless_async.gateway.user_address import user_address_of
 from passwordless_async.gateway.visit import Visit
 
 if TYPE_CHECKING:

@@ -9,7 +9,7 @@ import attrs
 from passwordless_async._common.secret import Secret, redacted
 from passwordless_async.gateway.audit import AuditEvent
 from passwordless_async.gateway.defects import Defects
-from passwordless_async.gateway.proxies import public
+from passwordless_async.gateway.user_address import public
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -1,5 +1,18 @@
 """Runs flows: waits for their turn and pace, retries them, and emits the events.
 
+A call goes through these methods of :class:`Dispatcher`, in this order. Those that only pass on return an awaitable
+instead of being coroutines, which spares a frame for each login in flight.
+
+1. ``run``, ``_observed``: where it begins, and the event of its end
+2. ``_try``: one attempt after the other, until one succeeds or none may follow (``retries.py``)
+3. ``_attempt``, ``_attempt_later``: is the client open, the circuit closed (``circuit.py``), the caller not limited
+   (``caller_limits.py``)?
+4. ``_go``, ``_pass_in_turn``: the wait for the first nonce (``first_nonce.py``)
+5. ``_pass``: in and out of the gate (``gate.py``)
+6. ``_drive``: the flow's requests and their responses, one after the other; nonce challenges
+7. ``_send``, ``_share``, ``_fetch``: a request of its own, or one that several calls share
+8. ``_transmit``: on the wire (``transport.py``), and what the response teaches (``feedback.py``)
+
 Invariants:
 
 - Nothing is signed before it may be sent: a call enters the gate first, and then its flow makes the proof.

@@ -124,8 +124,10 @@ _NEVER = (
     | _OF_A_CONNECTION
 )
 _NAME = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]{1,100}")  # RFC 9110 §5.1
-_ASKED = re.compile(r"[\t -~]*")  # a request's field: ASCII, because the two ends might decode the rest differently
-_ANSWERED = re.compile(r"[^\x00-\x08\x0a-\x1f\x7f\ud800-\udfff]*")
+_REQUEST_VALUE = re.compile(
+    r"[\t -~]*"
+)  # a request's field: ASCII, because the two ends might decode the rest differently
+_RESPONSE_VALUE = re.compile(r"[^\x00-\x08\x0a-\x1f\x7f\ud800-\udfff]*")
 # https://www.w3.org/TR/trace-context/#traceparent-header
 _TRACE = re.compile(r"(?!ff)[0-9a-f]{2}-(?!0{32})[0-9a-f]{32}-(?!0{16})[0-9a-f]{16}-[0-9a-f]{2}")
 _SHARED = re.compile(r"(?i)(?:^|[\s,])(?:public|private|no-store|s-maxage|must-revalidate)\b")
@@ -146,17 +148,17 @@ def named(argument: str, names: object) -> frozenset[str]:
     return checked
 
 
-def asked(headers: MultiMapping[str], allowed: frozenset[str]) -> Iterator[tuple[str, str]]:
+def of_request(headers: MultiMapping[str], allowed: frozenset[str]) -> Iterator[tuple[str, str]]:
     """Yield the fields of a request that are forwarded; ``allowed`` are names in lower case."""
     left = _beyond_connection(headers, allowed)
     for name, value in headers.items():
-        if name.lower() in left and _ASKED.fullmatch(value) is not None:
+        if name.lower() in left and _REQUEST_VALUE.fullmatch(value) is not None:
             yield name, value
     traces = headers.getall("traceparent", [])
     if len(traces) == 1 and _TRACE.fullmatch(traces[0]) is not None:
         yield "traceparent", traces[0]
         for state in headers.getall("tracestate", []):
-            if _ASKED.fullmatch(state) is not None:
+            if _REQUEST_VALUE.fullmatch(state) is not None:
                 yield "tracestate", state
 
 
@@ -171,7 +173,7 @@ def forwarded(address: IpAddress | None, scheme: str, host: str, prefix: str) ->
     return (("X-Forwarded-For", str(address)), *where, ("Forwarded", f"{known};{at}"))
 
 
-def answered(
+def of_response(
     headers: MultiMapping[str], allowed: frozenset[str], *, cookies: frozenset[str]
 ) -> Iterator[tuple[str, str]]:
     """Yield the fields of a response that are forwarded.
@@ -184,7 +186,7 @@ def answered(
     left = _beyond_connection(headers, allowed)
     for name, value in headers.items():
         lower = name.lower()
-        if lower in left and _ANSWERED.fullmatch(value) is not None and _is_harmless(lower, value, cookies):
+        if lower in left and _RESPONSE_VALUE.fullmatch(value) is not None and _is_harmless(lower, value, cookies):
             yield name, value
     control = headers.getall("Cache-Control", [])
     if not control:

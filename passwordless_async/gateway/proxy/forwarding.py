@@ -22,7 +22,6 @@ import aiohttp
 from passwordless_async._common import clock as _clock
 from passwordless_async.errors import UseDPoPNonce
 from passwordless_async.gateway.demands import demands_of, is_in_vain
-from passwordless_async.gateway.proxies import user_address_of
 from passwordless_async.gateway.proxy import fields
 from passwordless_async.gateway.proxy.admission import Refusal, admit, is_navigation
 from passwordless_async.gateway.proxy.failures import Failure
@@ -31,6 +30,7 @@ from passwordless_async.gateway.proxy.pool import UpstreamPool
 from passwordless_async.gateway.proxy.session_watch import SessionWatch
 from passwordless_async.gateway.proxy.uploads import Deadline, Upload
 from passwordless_async.gateway.proxy.websockets import relay
+from passwordless_async.gateway.user_address import user_address_of
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Iterable, Mapping
@@ -122,7 +122,7 @@ class Forwarding:
             except BaseException:
                 release()
                 raise
-        headers = tuple(self._answered(upstream, request, response))
+        headers = tuple(self._response_fields(upstream, request, response))
         whole = _whole(response, upstream)
         if whole is not None:
             response.release()
@@ -173,12 +173,12 @@ class Forwarding:
             raise Refusal("signed_out", HTTPStatus.UNAUTHORIZED)
         return session
 
-    def _asked(self, pool: UpstreamPool, request: ProxiedRequest) -> list[tuple[str, str]]:
+    def _request_fields(self, pool: UpstreamPool, request: ProxiedRequest) -> list[tuple[str, str]]:
         """Return the header fields of a call, without token and proof."""
         upstream, base = pool.upstream, self._settings.base_url
         address = user_address_of(request, self._settings.trusted_proxies)
         return [
-            *fields.asked(request.headers, upstream.headers),
+            *fields.of_request(request.headers, upstream.headers),
             *fields.forwarded(address, base.scheme, self._host, f"{request.mount}{upstream.prefix}".rstrip("/")),
         ]
 
@@ -195,7 +195,7 @@ class Forwarding:
                 response = await pool.http(self._client).request(
                     request.method,
                     upstream.target(request.path, request.query),
-                    headers=self._asked(pool, request),
+                    headers=self._request_fields(pool, request),
                     data=upload,
                     allow_redirects=False,
                     middlewares=(api.middleware,),
@@ -249,7 +249,7 @@ class Forwarding:
                 async with asyncio.timeout(upstream.timeout):
                     socket = await http.ws_connect(
                         upstream.target(request.path, request.query),
-                        headers=self._asked(pool, request),
+                        headers=self._request_fields(pool, request),
                         protocols=[name for name in request.protocols if _PROTOCOL.fullmatch(name)],
                         timeout=aiohttp.ClientWSTimeout(ws_close=_CLOSE_SECONDS),
                         heartbeat=_HEARTBEAT_SECONDS,
@@ -265,11 +265,11 @@ class Forwarding:
             finally:
                 await socket.close()
 
-    def _answered(
+    def _response_fields(
         self, upstream: Upstream, request: ProxiedRequest, response: aiohttp.ClientResponse
     ) -> Iterable[tuple[str, str]]:
         """Yield the header fields of a response, the length of a body among them."""
-        for name, value in fields.answered(response.headers, upstream.response_headers, cookies=self._own_cookies):
+        for name, value in fields.of_response(response.headers, upstream.response_headers, cookies=self._own_cookies):
             is_place = name.lower() in {"location", "content-location"}
             yield name, upstream.location(value, request.mount) if is_place else value
 

@@ -9,18 +9,19 @@ import pytest
 from multidict import CIMultiDict
 
 from passwordless_async import UsageError
-from passwordless_async.gateway.proxy.fields import REQUEST, RESPONSE, answered, asked, forwarded, named, step_up_of
+from passwordless_async.gateway.proxy import fields
+from passwordless_async.gateway.proxy.fields import REQUEST, RESPONSE, forwarded, named, step_up_of
 
 TRACE = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
 QUIET = [("Cache-Control", "no-store"), ("X-Content-Type-Options", "nosniff")]
 
 
 def of_request(*pairs: tuple[str, str], allowed: Any = REQUEST) -> list[tuple[str, str]]:
-    return list(asked(CIMultiDict(pairs), allowed))
+    return list(fields.of_request(CIMultiDict(pairs), allowed))
 
 
 def of_response(*pairs: tuple[str, str], allowed: Any = RESPONSE) -> list[tuple[str, str]]:
-    return list(answered(CIMultiDict(pairs), allowed, cookies=frozenset({"__Host-session"})))
+    return list(fields.of_response(CIMultiDict(pairs), allowed, cookies=frozenset({"__Host-session"})))
 
 
 @pytest.mark.parametrize(

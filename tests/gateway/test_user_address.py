@@ -7,7 +7,7 @@ from ipaddress import ip_address
 import pytest
 
 from helpers.sites import request
-from passwordless_async.gateway.proxies import public, user_address_of
+from passwordless_async.gateway.user_address import public, user_address_of
 
 
 @pytest.mark.parametrize(
