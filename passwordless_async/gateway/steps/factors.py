@@ -40,7 +40,6 @@ from passwordless_async.errors import (
 from passwordless_async.gateway.forms import code_of
 from passwordless_async.gateway.problems import problem_of
 from passwordless_async.gateway.replies import Page, Problem, Reply
-from passwordless_async.gateway.state import LoginState
 from passwordless_async.gateway.steps.enrolment import enrolment_choice, enrolment_page
 from passwordless_async.gateway.steps.home import without_login
 from passwordless_async.gateway.steps.logging_in import keep, logged_in
@@ -52,12 +51,15 @@ from passwordless_async.gateway.steps.pages import (
     is_of_other_login,
     new_start,
     reply_of,
+    unconfirmed,
     way_back,
+    with_codes,
 )
 
 if TYPE_CHECKING:
     from passwordless_async.auth0.mfa.state import MfaState, MfaTokenSet
     from passwordless_async.auth0.mfa.values import Authenticator
+    from passwordless_async.gateway.state import LoginState
     from passwordless_async.gateway.visit import Visit
 
 _CHANNELS = {"sms": "sms", "voice": "voice", "email": "email", "auth0": "push"}
@@ -125,7 +127,7 @@ async def choose(visit: Visit) -> Reply:
     """Ask for another factor."""
     login, state = visit.login, mfa_state(visit)
     if login is None or state is None:
-        return _with_codes(visit, expired_page(visit), _unconfirmed(login))
+        return expired_page(visit)
     wanted = visit.form.get("factor", Secret(""))
     try:
         factors = await _factors(visit, state)
@@ -143,10 +145,10 @@ async def verify(visit: Visit) -> Reply:
     """Finish the login with the factor."""
     login, state = visit.login, mfa_state(visit)
     if login is None or state is None or login.factor is None:
-        # Its form was sent again.
-        return _with_codes(visit, await without_login(visit), _unconfirmed(login))
+        return await without_login(visit)
     if visit.services.submissions.is_finished(login.id):
-        return await without_login(visit, Problem("code_spent"))
+        # If the response was lost, the browser still has the login, with the codes of a new factor.
+        return with_codes(visit, await without_login(visit, Problem("code_spent")), _accepted_codes(visit, login))
     if is_of_other_login(visit, login):
         return factor_page(login, OTHER_LOGIN, HTTPStatus.CONFLICT)
     return await _verify(visit, login, state)
@@ -163,7 +165,7 @@ async def _verify(visit: Visit, login: LoginState, state: MfaState) -> Reply:
         return factor_page(login, *problem_of(error, _field_of(error, login)))
     except PasswordlessError as error:
         outcome, reply = error, _ended(visit, error)
-    return _with_codes(visit, reply, _codes(visit, login, outcome))
+    return with_codes(visit, reply, _codes(visit, login, outcome))
 
 
 def _field_of(error: PasswordlessError, login: LoginState) -> str | None:
@@ -183,28 +185,9 @@ async def _finished(visit: Visit, login: LoginState, tokens: MfaTokenSet) -> Rep
     return await logged_in(visit, login, identifier)
 
 
-def _with_codes(visit: Visit, reply: Reply, codes: list[str]) -> Reply:
-    """Return a reply that shows recovery codes first, with its problem; they stay in the login until confirmed."""
-    if not codes:
-        return reply
-    if isinstance(reply.login, LoginState) and reply.login.mfa is not None:
-        login = reply.login
-    else:
-        # Under another name: the login itself has ended. Another user's login replaces it, and shows none of them.
-        login = attrs.evolve(new_start(visit), who=None if visit.login is None else visit.login.who)
-    return attrs.evolve(
-        reply,
-        page=Page.RECOVERY_CODES,
-        facts={"codes": codes},
-        login=attrs.evolve(login, recovery_codes=Secret(json.dumps(codes))),
-        location="/recovery-codes" if reply.problem is None else None,
-        leaves=False,
-    )
-
-
 async def show_recovery_codes(visit: Visit) -> Reply:
     """Show recovery codes that the user has not confirmed yet."""
-    codes = _unconfirmed(visit.login)
+    codes = unconfirmed(visit.login)
     if not codes:
         return Reply(page=Page.HOME, location="/")
     return Reply(page=Page.RECOVERY_CODES, facts={"codes": codes})
@@ -213,14 +196,25 @@ async def show_recovery_codes(visit: Visit) -> Reply:
 async def keep_recovery_codes(visit: Visit) -> Reply:
     """The user has saved the codes: continue with the next factor, at ``return_to``, or with a new login."""
     login = visit.login
-    if login is not None and login.mfa is not None:
-        login = attrs.evolve(login, recovery_codes=None)
-        if login.factor is None:
-            return await show_choice(attrs.evolve(visit, login=login))
-        return attrs.evolve(factor_page(login), location="/factor")
-    if login is not None and visit.session is None:
+    if login is None:
+        return attrs.evolve(way_back(visit), login=None)
+    if login.who is not None and is_of_other_login(visit, login):
+        # The form does not confirm the codes of that login, and does not end it.
+        reply = expired_page(visit) if login.factor is None else factor_page(login, OTHER_LOGIN, HTTPStatus.CONFLICT)
+        return with_codes(visit, reply, unconfirmed(login))
+    if login.mfa is not None:
+        return await _next_factor(visit, attrs.evolve(login, recovery_codes=None))
+    if visit.session is None:
         return attrs.evolve(identifier_page(visit, new_start(visit)), location="/login")
-    return attrs.evolve(way_back(visit, None if login is None else login.return_to), login=None)
+    return attrs.evolve(way_back(visit, login.return_to), login=None)
+
+
+async def _next_factor(visit: Visit, login: LoginState) -> Reply:
+    """Continue a login that needs another factor."""
+    if login.factor is not None:
+        return attrs.evolve(factor_page(login), location="/factor")
+    reply = await show_choice(attrs.evolve(visit, login=login))
+    return attrs.evolve(reply, location="/factors") if reply.page is Page.FACTORS else reply
 
 
 async def _factors(visit: Visit, state: MfaState) -> list[Authenticator]:
@@ -291,22 +285,18 @@ async def _recovered(visit: Visit, state: MfaState, code: Secret) -> MfaTokenSet
 
 
 def _codes(visit: Visit, login: LoginState, outcome: MfaTokenSet | PasswordlessError) -> list[str]:
-    """Return the recovery codes to show: unconfirmed ones, those of a new factor, and the one after the used one."""
-    codes = _unconfirmed(login)
+    """Return the recovery codes to show with the reply to a factor."""
     if isinstance(outcome, PasswordlessError) and not isinstance(outcome, _ACCEPTED):
-        return codes
-    if login.enrolment is not None:
-        codes += json.loads(login.enrolment)["recovery_codes"]
-    if outcome.recovery_code is not None:
-        codes.append(outcome.recovery_code)
+        return unconfirmed(login)
+    return _accepted_codes(visit, login, outcome.recovery_code)
+
+
+def _accepted_codes(visit: Visit, login: LoginState, successor: str | None = None) -> list[str]:
+    """Return the codes that count once a factor was accepted: unconfirmed ones, a new factor's, and the next one."""
+    enrolled = [] if login.enrolment is None else json.loads(login.enrolment)["recovery_codes"]
+    codes = [*unconfirmed(login), *enrolled, *(() if successor is None else (successor,))]
     # The one that was typed is spent.
     return [code for code in dict.fromkeys(codes) if code != visit.form.get("code")]
-
-
-def _unconfirmed(login: LoginState | None) -> list[str]:
-    """Return the recovery codes that the user has not confirmed yet."""
-    codes: list[str] = [] if login is None or login.recovery_codes is None else json.loads(login.recovery_codes)
-    return codes
 
 
 def _ended(visit: Visit, error: PasswordlessError) -> Reply:
@@ -314,4 +304,4 @@ def _ended(visit: Visit, error: PasswordlessError) -> Reply:
     problem, status = problem_of(error)
     if isinstance(error, CodeExpired) and visit.login is not None and visit.login.factor is not None:
         return factor_page(visit.login, problem, status)
-    return _with_codes(visit, identifier_page(visit, new_start(visit), problem, status), _unconfirmed(visit.login))
+    return with_codes(visit, identifier_page(visit, new_start(visit), problem, status), unconfirmed(visit.login))

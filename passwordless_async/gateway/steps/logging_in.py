@@ -21,7 +21,7 @@ from passwordless_async.gateway.hooks import run
 from passwordless_async.gateway.problems import Refused, problem_of
 from passwordless_async.gateway.replies import Reply
 from passwordless_async.gateway.steps.logout import end, tell_ended
-from passwordless_async.gateway.steps.pages import fault, way_back
+from passwordless_async.gateway.steps.pages import fault, unconfirmed, way_back, with_codes
 from passwordless_async.gateway.steps.step_up import stepped_up
 
 if TYPE_CHECKING:
@@ -45,7 +45,14 @@ async def keep(visit: Visit, login: LoginState, tokens: TokenSet) -> Secret:
 
 
 async def logged_in(visit: Visit, login: LoginState, identifier: Secret) -> Reply:
-    """End a login: the browser has a new session, and one that it had before ends."""
+    """End a login: the browser has a new session, and one that it had before ends.
+
+    Recovery codes of an earlier try are shown first: the user has not confirmed them.
+    """
+    return with_codes(visit, await _logged_in(visit, login, identifier), unconfirmed(login))
+
+
+async def _logged_in(visit: Visit, login: LoginState, identifier: Secret) -> Reply:
     services = visit.services
     refusal = await _admit(visit, identifier)
     if refusal is not None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Any
@@ -105,8 +106,11 @@ def expired_page(visit: Visit, problem: Problem | None = None) -> Reply:
     """
     login = visit.login
     if login is not None and login.who is not None and is_of_other_login(visit, login):
-        return sent_page(visit, login, OTHER_LOGIN, HTTPStatus.CONFLICT)
-    return identifier_page(visit, new_start(visit), problem or Problem("login_expired"), HTTPStatus.FORBIDDEN)
+        reply = sent_page(visit, login, OTHER_LOGIN, HTTPStatus.CONFLICT)
+    else:
+        told = problem or Problem("login_expired")
+        reply = identifier_page(visit, new_start(visit), told, HTTPStatus.FORBIDDEN)
+    return with_codes(visit, reply, unconfirmed(login))
 
 
 def way_back(visit: Visit, return_to: str | None = None) -> Reply:
@@ -189,6 +193,32 @@ async def reply_of(visit: Visit, running: Awaitable[Reply]) -> Reply:
             problem, status = problem_of(error)
         return fault(problem, status)
     return fault("fault", HTTPStatus.INTERNAL_SERVER_ERROR)
+
+
+def unconfirmed(login: LoginState | None) -> list[str]:
+    """Return the recovery codes that the user has not confirmed yet."""
+    codes: list[str] = [] if login is None or login.recovery_codes is None else json.loads(login.recovery_codes)
+    return codes
+
+
+def with_codes(visit: Visit, reply: Reply, codes: list[str]) -> Reply:
+    """Return a reply that shows recovery codes first, with its problem; they stay in the login until confirmed."""
+    if not codes:
+        return reply
+    if isinstance(reply.login, LoginState) and reply.login.mfa is not None:
+        login = reply.login
+    else:
+        # Under another name: the login itself has ended. Another user's login replaces it, and shows none of them.
+        before = visit.login or new_login(visit)
+        login = attrs.evolve(new_start(visit), who=before.who, return_to=newest_path(visit, before))
+    return attrs.evolve(
+        reply,
+        page=Page.RECOVERY_CODES,
+        facts={"codes": codes},
+        login=attrs.evolve(login, recovery_codes=Secret(json.dumps(codes))),
+        location="/recovery-codes" if reply.problem is None else None,
+        leaves=False,
+    )
 
 
 def without_form(reply: Reply) -> Reply:

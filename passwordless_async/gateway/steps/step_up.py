@@ -23,7 +23,17 @@ from passwordless_async.gateway.demands import STEPPED_UP, demands_of, fulfils, 
 from passwordless_async.gateway.replies import Page, Problem, Reply
 from passwordless_async.gateway.steps.home import log_in_first, session_of
 from passwordless_async.gateway.steps.identifier import start
-from passwordless_async.gateway.steps.pages import code_page, fault, masked, may_remember, new_login, unsent, way_back
+from passwordless_async.gateway.steps.pages import (
+    code_page,
+    fault,
+    masked,
+    may_remember,
+    new_login,
+    unconfirmed,
+    unsent,
+    way_back,
+    with_codes,
+)
 
 if TYPE_CHECKING:
     from passwordless_async.client.sessions.values import StoredSession
@@ -44,14 +54,17 @@ async def show(visit: Visit) -> Reply:
         return fault("not_possible", HTTPStatus.FORBIDDEN)
     remember = session.data.get("remember") is True and may_remember(visit)
     login = attrs.evolve(login, who=who, stepping_up=session.name, demands=demands, remember=remember)
-    return Reply(page=Page.STEP_UP, facts={"sent_to": masked(who)}, login=login, problem=unsent(visit))
+    reply = Reply(page=Page.STEP_UP, facts={"sent_to": masked(who)}, login=login, problem=unsent(visit))
+    return with_codes(visit, reply, unconfirmed(visit.login))
 
 
 async def send_code(visit: Visit) -> Reply:
     """Send the code."""
     session, login = await session_of(visit), visit.login
     if session is None or login is None or login.who is None or login.stepping_up != session.name:
-        return _log_in_first(visit) if session is None else Reply(page=Page.HOME, location="/", login=None)
+        if session is None:
+            return _log_in_first(visit)
+        return with_codes(visit, Reply(page=Page.HOME, location="/", login=None), unconfirmed(login))
     return await start(visit, login, login.who, code_page)
 
 

@@ -16,6 +16,7 @@ from passwordless_async import MfaRequired, Phone, StoreError
 from passwordless_async.client.mfa import MfaClient
 from passwordless_async.gateway import AuditEvent, AuditKind, Budgets, Refused, Sms
 from passwordless_async.testing import Fault, TenantSettings
+from passwordless_async.testing.state.users import User
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -565,7 +566,8 @@ async def test_another_factor_that_cannot_be_asked_for_after_a_recovery_code() -
         await choose(browser, "recovery")
         seen = await browser.post("/factor", {"code": site.tenant.mfa.recovery_code_for(ADA)})
         assert (seen.status, codes_in(seen)) == (429, [site.tenant.mfa.recovery_code_for(ADA)])
-        assert (await browser.post("/recovery-codes")).title == "How do you want to confirm it is you?"
+        choice = await browser.post("/recovery-codes")
+        assert (choice.path, choice.title) == ("/factors", "How do you want to confirm it is you?")
 
 
 async def test_recovery_codes_of_a_new_factor_whose_login_fails(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -578,6 +580,68 @@ async def test_recovery_codes_of_a_new_factor_whose_login_fails(monkeypatch: pyt
         monkeypatch.setattr(site.store.inner, "open", full)
         seen = await browser.post("/factor", {"code": site.tenant.mfa.otp_for(ADA)})
         assert (seen.status, codes_in(seen)) == (503, [site.tenant.mfa.recovery_code_for(ADA)])
+
+
+async def test_recovery_codes_of_a_login_that_failed_stay(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Until the user has confirmed them: other forms of the old login show them, and so does the next login."""
+    async with sites.opened(magic_link=True) as site:
+        browser, used = await at_recovery(site)
+        with monkeypatch.context() as patch:
+            patch.setattr(site.store.inner, "open", full)
+            await browser.post("/factor", {"code": used})
+        new = site.tenant.mfa.recovery_code_for(ADA)
+        for path in ("/factors", "/enrolment", "/link/resend"):
+            seen = await browser.post(path)
+            assert (seen.alert, codes_in(seen)) == ("This took too long. Please start again.", [new])
+        site.tenant.users.account(User.of(ADA)).factors.clear()
+        await browser.start()
+        seen = await browser.post("/code", {"code": site.code()})
+        assert (seen.path, codes_in(seen), browser.cookie("session") is None) == ("/recovery-codes", [new], False)
+
+
+async def test_a_step_up_before_recovery_codes_are_confirmed() -> None:
+    """It begins when the user has confirmed them: it replaces the login."""
+    async with sites.opened() as site:
+        browser, used = await at_recovery(site)
+        shown = codes_in(await browser.post("/factor", {"code": used}))
+        seen = await browser.get("/step-up?return_to=/private")
+        assert (seen.path, codes_in(seen)) == ("/recovery-codes", shown)
+        again = await browser.post("/step-up")
+        assert (again.path, codes_in(again)) == ("/recovery-codes", shown)
+        back = await browser.post("/recovery-codes", follow=False)
+        assert back.headers["Location"] == "/private"
+
+
+async def test_codes_that_are_confirmed_in_a_tab_of_another_login() -> None:
+    """The form neither ends the login that the browser has by now, nor confirms its codes."""
+    async with sites.opened() as site:
+        browser, used = await at_recovery(site)
+        await browser.post("/factor", {"code": used})
+        form = await browser.get("/recovery-codes")
+        await browser.start(BOB)
+        seen = await browser.post("/recovery-codes", {"csrf": form.csrf})
+        assert (seen.status, seen.title) == (409, "Enter your code")
+        site.tenant.users.add(BOB, mfa=["otp", "recovery-code"])
+        await browser.post("/code", {"code": site.code(BOB)})
+        assert (await browser.post("/recovery-codes", {"csrf": form.csrf})).title == "Confirm it is you"
+        await choose(browser, "recovery")
+        shown = codes_in(await browser.post("/factor", {"code": site.tenant.mfa.recovery_code_for(BOB)}))
+        seen = await browser.post("/recovery-codes", {"csrf": form.csrf})
+        assert (seen.status, codes_in(seen)) == (409, shown)
+
+
+async def test_recovery_codes_of_a_new_factor_whose_response_is_lost() -> None:
+    """The browser sends the form again, with the login that has ended: that still has them."""
+    async with sites.opened(settings=TenantSettings(mfa_policy="always")) as site:
+        browser = await site.browser()
+        await browser.log_in()
+        await browser.post("/enrolment", {"kind": "otp"})
+        other, code = await site.browser(), {"code": site.tenant.mfa.otp_for(ADA)}
+        for name in ("login", "login-2"):
+            other.set_cookie(name, browser.cookie(name) or "")
+        shown = codes_in(await browser.post("/factor", code))
+        again = await other.post("/factor", code)
+        assert (again.alert, codes_in(again)) == ("This code has already been used. Request another one.", shown)
 
 
 async def test_recovery_codes_in_json(monkeypatch: pytest.MonkeyPatch) -> None:
