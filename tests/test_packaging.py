@@ -64,6 +64,26 @@ def test_an_absent_extra_is_a_sentence_with_the_command(extra: str) -> None:
     assert last.endswith(f'pip install "passwordless-async[{extra}]"')
 
 
+def test_bench_has_what_benchmarks_import() -> None:
+    """``pip install -e ".[bench]"`` is enough for ``python -m benchmarks``."""
+    extras = PROJECT["optional-dependencies"]
+    own = next(each for each in extras["bench"] if each.startswith("passwordless-async["))
+    names = re.findall(r"[\w-]+", own.partition("[")[2])
+    brought = [each for extra in (*names, "bench") for each in extras[extra]]
+    libraries = {_name(each).replace("-", "_") for each in (*PROJECT["dependencies"], *brought)}
+    imported = {
+        module
+        for file in sorted((ROOT / "benchmarks").glob("*.py"))
+        for module in re.findall(r"^ *(?:from|import) ([\w.]+)", file.read_text(encoding="utf-8"), re.MULTILINE)
+    }
+    # Imports of ours that need an extra; libraries whose module has another name, or that another one brings.
+    needs = {"passwordless_async.gateway": "jinja2", "passwordless_async.stores.redis": "redis", "jwt": "pyjwt"}
+    needs |= {"auth0": "auth0_python", "requests": "requests_oauth2client", "certifi": "auth0_python"}
+    inside = {*sys.stdlib_module_names, "benchmarks", "passwordless_async"}
+    wanted = {needs.get(module, module.partition(".")[0]) for module in imported}
+    assert {needs.get(name, name) for name in wanted} - inside - libraries == set()
+
+
 def workflow(name: str) -> dict[str, Any]:
     """Return a workflow; YAML reads its key ``on`` as true."""
     read = yaml.safe_load(WORKFLOWS[name].read_text(encoding="utf-8"))
