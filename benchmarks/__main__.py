@@ -9,37 +9,51 @@ from __future__ import annotations
 
 import argparse
 import json
+import signal
+import subprocess
+import sys
 from importlib.util import find_spec
+from pathlib import Path
 from typing import TYPE_CHECKING
 
-from benchmarks import (
-    alone,
-    api_call,
-    capacity,
-    exchange,
-    gateway_browsers,
-    gateway_login,
-    gateway_proxy,
-    gateways,
-    importing,
-    installing,
-    memory,
-    peers,
-    processes,
-    proof,
-    protected,
-    quota,
-    scale,
-    sessions,
-    soak,
-    soak_gateway,
-    store,
-    verify,
-)
-from benchmarks.report import plot, print_table
+try:
+    from benchmarks import (
+        alone,
+        api_call,
+        capacity,
+        exchange,
+        gateway_browsers,
+        gateway_login,
+        gateway_proxy,
+        gateways,
+        importing,
+        installing,
+        memory,
+        peers,
+        processes,
+        proof,
+        protected,
+        quota,
+        scale,
+        sessions,
+        soak,
+        soak_gateway,
+        store,
+        verify,
+    )
+    from benchmarks.report import PLOT_SUFFIXES, plot, print_table
+except ModuleNotFoundError as missing:
+    library = str(missing.name).partition(".")[0]
+    sys.stderr.write(f'{library} is not installed: pip install -e ".[bench]"\n')
+    sys.exit(2)
+except KeyboardInterrupt:
+    sys.exit(130)
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
+
+_MOST = 10_000_000  # rounds, and calls: a list of more would not fit into memory
+_INTERRUPTED = 130  # what shells say of a program that Ctrl-C ended
 
 BENCHMARKS = {
     "proof": proof,
@@ -77,7 +91,13 @@ def main(arguments: Sequence[str] | None = None) -> None:
             parser.error(f'{library} is not installed: pip install "passwordless-async[bench]"')
     compared = (options.against,) if getattr(options, "against", None) else ()
     measure = options.compare if compared else options.run
-    found = measure(*compared, options.rounds, options.calls).as_json(options.rounds, options.calls)
+    try:
+        report = measure(*compared, options.rounds, options.calls)
+    except (ModuleNotFoundError, subprocess.CalledProcessError) as failed:  # what a benchmark needs, or starts
+        parser.exit(2, f"{failed}\n")
+    except KeyboardInterrupt:
+        parser.exit(_INTERRUPTED, "interrupted: nothing is reported\n")
+    found = report.as_json(options.rounds, options.calls)
     missed = [bar["measure"] for bar in found["bars"] if bar["reached"] == "nothing"]
     if options.json:
         print(json.dumps(found, indent=2))
@@ -97,11 +117,14 @@ def _parser() -> argparse.ArgumentParser:
         _add_number(command, "--rounds", "rounds", module.ROUNDS, module.MIN_ROUNDS)
         _add_number(command, "--calls", f"{module.COUNTED} in a round", module.CALLS, 1)
         command.add_argument("--json", action="store_true", help="print one JSON object instead of a table")
-        command.add_argument("--plot", metavar="FILE", help="draw a plot as well, into a .svg, .png or .pdf")
+        command.add_argument(
+            "--plot", type=_plot_file, metavar="FILE", help="draw a plot as well, into a .svg, .png or .pdf"
+        )
         command.add_argument("--strict", action="store_true", help="exit with 1 if a bar is not reached")
         command.set_defaults(run=module.run)
         if hasattr(module, "against"):
-            command.add_argument("--against", metavar="DIR", help="compare this checkout with the one in DIR instead")
+            against = "compare this checkout with the one in DIR instead"
+            command.add_argument("--against", type=_checkout, metavar="DIR", help=against)
             command.set_defaults(compare=module.against)
     return parser
 
@@ -115,10 +138,33 @@ def _at_least(least: int) -> Callable[[str], int]:
         value = int(text)
         if value < least:
             raise argparse.ArgumentTypeError(f"must be at least {least}")
+        if value > _MOST:
+            raise argparse.ArgumentTypeError(f"must be at most {_MOST}")
         return value
 
     return number
 
 
+def _plot_file(text: str) -> str:
+    path = Path(text)
+    if path.suffix not in PLOT_SUFFIXES:
+        raise argparse.ArgumentTypeError(f"{text} must end with one of {', '.join(PLOT_SUFFIXES)}")
+    if not path.parent.is_dir():
+        raise argparse.ArgumentTypeError(f"there is no directory {path.parent}")
+    return text
+
+
+def _checkout(text: str) -> str:
+    if not Path(text, "passwordless_async", "__init__.py").is_file():
+        raise argparse.ArgumentTypeError(f"{text} has no passwordless_async")
+    return text
+
+
+def _as_ctrl_c(_number: int, _frame: object) -> None:
+    # SIGTERM alone would end this process at once, and leave servers and temporary directories behind.
+    signal.raise_signal(signal.SIGINT)
+
+
 if __name__ == "__main__":
+    signal.signal(signal.SIGTERM, _as_ctrl_c)
     main()

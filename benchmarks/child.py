@@ -33,6 +33,7 @@ class Child:
             stdout=subprocess.PIPE,
             encoding="utf-8",
             env=self._environment,
+            process_group=0,  # Ctrl-C is for the parent, which then closes the input
         )
         self.ready = self._receive()
         return self

@@ -63,8 +63,8 @@ def run(rounds: int, calls: int) -> Report:
         try:
             with _store(store) as url:
                 found = asyncio.run(_measure(url, rounds, calls))
-        except ModuleNotFoundError:
-            absent.append(store)
+        except ModuleNotFoundError as missing:
+            absent.append(f"{missing.name}, for the rows {store}")
             continue
         ratio = found[GATEWAY].over(found[BARE])
         rows += [

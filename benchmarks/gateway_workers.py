@@ -56,8 +56,13 @@ class Worker:
             raise RuntimeError("the process was started without a pipe")
         ready = asyncio.get_running_loop().create_future()
         drain = asyncio.create_task(_drain(process.stderr, log, ready))
-        async with asyncio.timeout(_START_SECONDS):
-            return cls(process, drain, await ready)
+        try:
+            async with asyncio.timeout(_START_SECONDS):
+                return cls(process, drain, await ready)
+        except BaseException:  # also where the benchmark is interrupted: no worker stays behind
+            with suppress(ProcessLookupError):
+                process.kill()
+            raise
 
     async def stop(self) -> None:
         """Let its requests end, and the process."""
@@ -79,13 +84,16 @@ class Worker:
 
 
 async def _drain(lines: asyncio.StreamReader, log: Path, ready: asyncio.Future[str]) -> None:
+    last = b""
     with log.open("ab", buffering=0) as file:
         while line := await lines.readline():
             file.write(line)
+            last = line
             if line.startswith(_READY) and not ready.done():
                 ready.set_result(line.removeprefix(_READY).decode().strip())
     if not ready.done():
-        ready.set_exception(RuntimeError(f"a worker has ended: see {log}"))
+        shown = last.decode(errors="replace").strip()  # the log is in a temporary directory
+        ready.set_exception(RuntimeError(f"a worker has ended; its last line: {shown}"))
 
 
 @attrs.define(eq=False)
@@ -108,7 +116,9 @@ class Workers:
     async def open(self, number: int) -> None:
         """Start so many, with a new key ring."""
         self._write(KeyFile.random())
-        self._running += await asyncio.gather(*(self._start() for _ in range(number)))
+        async with asyncio.TaskGroup() as starting:
+            for _ in range(number):
+                starting.create_task(self._add())
 
     async def aclose(self) -> None:
         """Stop all."""
@@ -159,6 +169,9 @@ class Workers:
     def _write(self, keys: KeyFile) -> None:
         self._keys.touch(mode=0o600)
         self._keys.write_text(keys.to_json(), encoding="utf-8")
+
+    async def _add(self) -> None:
+        self._running.append(await self._start())
 
     async def _start(self) -> Worker:
         self._started += 1

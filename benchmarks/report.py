@@ -33,7 +33,11 @@ if TYPE_CHECKING:
 
     from benchmarks.measure import Series
 
+PLOT_SUFFIXES = (".svg", ".png", ".pdf")
+
 _LARGE = 10  # figures from here on are shown with one decimal
+_MIN_NAME = 21  # columns: the longest word in a name
+_PIPED_WIDTH = 200  # columns, where there is no terminal
 
 
 @attrs.frozen
@@ -139,11 +143,13 @@ def print_table(found: Mapping[str, Any]) -> None:
     from rich.console import Console
 
     console = Console(highlight=False)
+    if not console.is_terminal:
+        console.width = max(console.width, _PIPED_WIDTH)
     console.print(_table(found))
     for bar in found["bars"]:
-        console.print(
-            f"{bar['measure']}: {bar['value']:,.2f} (must {bar['must']}, goal {bar['goal']}): {bar['reached']}"
-        )
+        reached = {"nothing": "not reached", "must": "must", "goal": "goal"}[bar["reached"]]
+        line = f"{bar['measure']}: {_shown(bar['value'])} (must {bar['must']:,}, goal {bar['goal']:,}): {reached}"
+        console.print(line, soft_wrap=True)
     for name in found["absent"]:
         console.print(f"not installed: {name}")
     console.print(_circumstances(found), soft_wrap=True)
@@ -156,11 +162,12 @@ def _table(found: Mapping[str, Any]) -> Table:
     compared = list(dict.fromkeys(name for result in found["results"] for name in result["ratios"]))
     noted = any(result["notes"] for result in found["results"])
     table = Table(title=found["summary"], title_justify="left", box=box.SIMPLE)
-    table.add_column("contender", no_wrap=True)
+    # In a narrow terminal the names are wrapped: a figure that is cut would be another figure.
+    table.add_column("contender", overflow="fold", min_width=_MIN_NAME)
     for heading in (f"median {found['unit']}", "middle half", *(f"÷ {name}" for name in compared)):
         table.add_column(heading, justify="right", no_wrap=True)
     if noted:
-        table.add_column("what it does")
+        table.add_column("what it does", overflow="fold", min_width=_MIN_NAME)
     for result in found["results"]:
         ratios = (f"{result['ratios'][name]['median']:.2f}" if name in result["ratios"] else "" for name in compared)
         table.add_row(result["name"], *_figures(result), *ratios, *([result["notes"]] if noted else []))
@@ -168,9 +175,14 @@ def _table(found: Mapping[str, Any]) -> Table:
 
 
 def _figures(result: Mapping[str, Any]) -> tuple[str, str]:
-    digits = 1 if result["median"] >= _LARGE else 2
+    digits = 1 if abs(result["median"]) >= _LARGE else 2
     median, first, third = (f"{result[name]:,.{digits}f}" for name in ("median", "q1", "q3"))
     return median, f"{first}-{third}"
+
+
+def _shown(value: float) -> str:
+    # A small value has a decimal more than its bar, so that 1.504 is not shown as the 1.5 that it misses.
+    return f"{value:,.{1 if abs(value) >= _LARGE else 3}f}"
 
 
 def plot(found: Mapping[str, Any], path: str) -> None:
@@ -230,8 +242,9 @@ def _version(distribution: str) -> str | None:
 
 def _circumstances(found: Mapping[str, Any]) -> str:
     environment = found["environment"]
+    rounds = f"{found['rounds']} round{'s' if found['rounds'] > 1 else ''}"
     versions = ", ".join(f"{name} {version}" for name, version in environment["packages"].items())
     return (
-        f"{found['rounds']} rounds of {found['calls']:,}: {found['how']}. Python {environment['python']}, "
+        f"{rounds} of {found['calls']:,}: {found['how']}. Python {environment['python']}, "
         f"{environment['machine']}, {environment['cpus']} CPUs, {environment['openssl']}; {versions}"
     )
