@@ -36,13 +36,13 @@ if TYPE_CHECKING:
         ClientCredentials as ClientCredentials,
         ReadyClient as ReadyClient,
     )
-    from passwordless_async.testing.faults import (
+    from passwordless_async.testing.fault_names import (
         ClaimFault as ClaimFault,
         Fault as Fault,
         FaultOptions as FaultOptions,
-        Faults as Faults,
         KeySetFault as KeySetFault,
     )
+    from passwordless_async.testing.faults import Faults as Faults
     from passwordless_async.testing.process.tenant_process import TenantProcess as TenantProcess
     from passwordless_async.testing.settings import (
         ApiPolicy as ApiPolicy,
@@ -70,7 +70,8 @@ if TYPE_CHECKING:
 _NAMES = {
     "certificates": "ClientCertificate ThrowAwayCa",
     "checks.clients": "ClientCredentials ReadyClient",
-    "faults": "ClaimFault Fault FaultOptions Faults KeySetFault",
+    "fault_names": "ClaimFault Fault FaultOptions KeySetFault",
+    "faults": "Faults",
     "process.tenant_process": "TenantProcess",
     "settings": "ApiPolicy BOUND_API MULTI_FACTOR PLAIN_API RateLimitStyle RegisteredClient STRICT_API TenantSettings",
     "state.clock": "TenantClock",

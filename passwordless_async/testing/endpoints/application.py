@@ -17,7 +17,8 @@ from passwordless_async.testing.endpoints.nonce_challenges import TOKEN_PATH, US
 from passwordless_async.testing.endpoints.openid import key_set, openid_configuration, userinfo
 from passwordless_async.testing.endpoints.start import LINK_PATH, follow, start, start_database
 from passwordless_async.testing.endpoints.token import revoke, token
-from passwordless_async.testing.faults import FAULTS, KEY_SET_PATH, FaultOptions, PlannedFault
+from passwordless_async.testing.fault_names import FaultOptions
+from passwordless_async.testing.fault_table import FAULTS, KEY_SET_PATH, PlannedFault
 from passwordless_async.testing.refusals import RequestRefused
 from passwordless_async.testing.state.mfa import PUSH_PATH
 from passwordless_async.testing.state.records import RecordedRequest

@@ -20,7 +20,7 @@ from passwordless_async.testing.tenant import LocalTenant, TenantAddress
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
 
-    from passwordless_async.testing.faults import AnyFault
+    from passwordless_async.testing.fault_names import AnyFault
     from passwordless_async.testing.state.users import HasUsername
 
 
