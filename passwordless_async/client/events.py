@@ -131,8 +131,8 @@ class Orphaned:
 
     Attributes:
         operation: The operation.
-        error: The code of the error that it ended with, or that ``on_orphan`` or the revocation failed with; None:
-            neither.
+        error: The code of the error that it ended with, or that the revocation failed with; ``"cancelled"`` if the
+            client was closed before ``on_orphan`` or the revocation had ended; None: none of these.
     """
 
     operation: Operation

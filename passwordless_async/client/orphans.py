@@ -4,6 +4,7 @@ Invariants:
 
 - Each orphan is passed to ``on_orphan`` once.
 - Tokens of a login that ``on_orphan`` did not take are revoked: nothing else would ever end them.
+- Each orphan is told by an event, also one whose hand-over or revocation is ended by closing.
 - Tokens of a refresh or a second factor stay: a caller that asks again in time receives them.
 """
 
@@ -17,7 +18,7 @@ import attrs
 
 from passwordless_async.auth0.revocation import revoke
 from passwordless_async.auth0.tokens import TokenSet, owner_of
-from passwordless_async.client.events import Emitter, Operation, Orphaned, report_failure
+from passwordless_async.client.events import CANCELLED, Emitter, Operation, Orphaned, report_failure
 from passwordless_async.client.outcomes import Orphan
 from passwordless_async.client.traffic.dispatcher import Call, Dispatcher
 from passwordless_async.client.traffic.single_flight import cancellations
@@ -43,10 +44,16 @@ class Orphans:
 
     async def take(self, operation: Operation, orphan: Orphan) -> None:
         """Pass an orphan to the application, and revoke its tokens if that fails. Raises no error of this library."""
-        error = orphan.error
-        if not await self._hand_over(orphan) and operation is Operation.EXCHANGE:
-            error = await self._revoke(orphan.tokens) or error
-        self._events.emit(Orphaned(operation, None if error is None else error.code))
+        error = None if orphan.error is None else orphan.error.code
+        try:
+            if not await self._hand_over(orphan) and operation is Operation.EXCHANGE:
+                failure = await self._revoke(orphan.tokens)
+                error = error if failure is None else failure.code
+        except asyncio.CancelledError:
+            error = CANCELLED
+            raise
+        finally:
+            self._events.emit(Orphaned(operation, error))
 
     async def _revoke(self, tokens: TokenSet | None) -> PasswordlessError | None:
         """Revoke tokens, if there are any; return why that failed."""

@@ -190,6 +190,22 @@ async def test_a_revocation_that_fails_is_in_the_event() -> None:
         assert [family.revoked for family in tenant.refresh_families] == [False]
 
 
+async def test_a_hand_over_that_closing_ends_is_in_the_event() -> None:
+    """The tokens may live on, and the event says that nobody knows."""
+    began = asyncio.Event()
+    events: list[Event] = []
+
+    async def hook(_orphan: Orphan) -> None:
+        began.set()
+        await asyncio.get_running_loop().create_future()
+
+    async with opened(on_orphan=hook, on_event=events.append) as (_, client):
+        taking = asyncio.create_task(client._logins._orphans.take(Operation.EXCHANGE, orphan_of(CodeSpent("spent"))))
+        await began.wait()
+        await cancelled(taking)
+    assert [event for event in events if isinstance(event, Orphaned)] == [Orphaned(Operation.EXCHANGE, "cancelled")]
+
+
 async def test_an_error_whose_caller_has_gone_is_an_orphan() -> None:
     """The application hears how the login ended, and nothing is revoked."""
     orphans: list[Orphan] = []

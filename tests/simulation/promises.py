@@ -12,7 +12,6 @@ from passwordless_async import (
     CircuitOpen,
     CoolingDown,
     InvalidSession,
-    OAuthError,
     PasswordlessError,
     QuotaExceeded,
     RateLimited,
@@ -127,19 +126,12 @@ def _orphans(world: World) -> list[Orphan]:
 
 
 def _nothing_twice(world: World) -> None:
-    stats = world.tenant.stats
-    # A server that refuses a proof has not looked at the code. What is known of a code is forgotten when the user is
-    # sent another; and without the store, a process does not know what another one has presented.
+    # What is known of a code is forgotten when the user is sent another; and without the store, a process does not know
+    # what another one has presented.
     knew_all = not (world.server.was_lost or world.server.was_missed)
-    asked = [one for one in world.asked_again if one.is_outdated or not knew_all or _was_unread(one)]
-    excused = len(asked) + stats.proofs_refused
-    assert stats.presented_again <= excused, "a code or a refresh token was sent twice"
+    excused = sum(one.is_outdated or not knew_all for one in world.asked_again)
+    assert world.tenant.stats.presented_again <= excused, "a code or a refresh token was sent twice"
     promises.no_proof_is_used_twice(world.tenant, spends=world.spends)
-
-
-def _was_unread(presented: Presented) -> bool:
-    """Return whether the tenant refused a code for the form of its request (RFC 6749 §5.2), before it looked at it."""
-    return any(isinstance(one, OAuthError) and one.error == "invalid_request" for one in presented.results)
 
 
 def _nothing_left(world: World) -> None:

@@ -122,7 +122,7 @@ PLANTS = {
     code_again_after_an_unknown_outcome: 24,
     code_of_another_process: 35,
     refresh_by_two_processes: 16,
-    orphans_dropped: 16,
+    orphans_dropped: 36,
     session_not_kept: 0,
     slot_kept: 0,
     queue_kept: 0,

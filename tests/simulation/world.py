@@ -406,6 +406,7 @@ class World:
         except MfaRequired as error:
             presented.results.append(error)
             tokens = await self._second_factor(process, presented, error)
+            self.given.append((presented.who, tokens))  # also if they are not stored
             stored = await sessions.keep(tokens, who=presented.who, data=data)
         except PasswordlessError as error:
             presented.results.append(error)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from email.utils import formatdate
 from http import HTTPStatus
 from typing import TYPE_CHECKING
@@ -57,6 +58,18 @@ _COUNTERS = {
     REVOKE_PATH: "revoke_requests",
     USERINFO_PATH: "userinfo_requests",
 }
+# What is wrong is the proof, the client or the form (RFC 9449 §5, RFC 6749 §5.2).
+_BEFORE_THE_SECRET = frozenset(
+    {
+        "use_dpop_nonce",
+        "invalid_dpop_proof",
+        "invalid_client",
+        "unauthorized_client",
+        "unsupported_grant_type",
+        "invalid_scope",
+        "invalid_request",
+    }
+)
 _NO_FAULT = (PlannedFault(), FaultOptions())
 
 
@@ -92,7 +105,7 @@ class TenantApplication:
         response = unspoilt if fault.after is None else await fault.after(unspoilt, options)
         if response is None:
             return _hang_up(request)
-        state.presentations.note_response(presented, response.status, challenged=_is_nonce_challenge(response))
+        _note_unspent(state, presented, response)
         if state.draining:
             response.force_close()
         response.headers["Date"] = formatdate(state.clock.wall(), usegmt=True)
@@ -182,9 +195,22 @@ def _add_nonce(request: TenantRequest, response: web.Response) -> None:
         response.headers["DPoP-Nonce"] = nonce
 
 
-def _is_nonce_challenge(response: web.Response) -> bool:
-    bad_request = response.status == HTTPStatus.BAD_REQUEST
-    return bad_request and isinstance(response.body, bytes) and b"use_dpop_nonce" in response.body
+def _note_unspent(state: TenantState, grant: tuple[str, ...] | None, response: web.Response) -> None:
+    """Note a request that was refused before its secret was checked, and a refused refresh: it spends nothing."""
+    if grant is None or response.status < HTTPStatus.BAD_REQUEST:
+        return
+    is_refused_refresh = grant[0] == "refresh_token" and response.status < HTTPStatus.INTERNAL_SERVER_ERROR
+    if is_refused_refresh or response.status == HTTPStatus.TOO_MANY_REQUESTS or _is_before_the_secret(response):
+        state.presentations.note_unspent(grant)
+
+
+def _is_before_the_secret(response: web.Response) -> bool:
+    try:
+        body = json.loads(response.text or "")
+    except ValueError:
+        return False
+    has_checked = isinstance(body, dict) and body.get("error_description") == refusals.DATABASE_CODE.description
+    return isinstance(body, dict) and not has_checked and body.get("error") in _BEFORE_THE_SECRET
 
 
 def _hang_up(request: web.Request) -> web.StreamResponse:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 from collections import OrderedDict, deque
 from collections.abc import Sequence
-from http import HTTPStatus
 from typing import TYPE_CHECKING, Any, Literal, overload
 from urllib.parse import parse_qsl
 
@@ -39,9 +38,9 @@ class TenantStats:
         codes_sent: Codes that went to the outbox.
         codes_presented: Codes that were checked: spent, or counted as an attempt.
         codes_refused: Of these, the wrong, expired and exhausted ones.
-        presented_again: Codes and other secrets that a grant spends, presented again although the response before was
-            lost, or was neither a nonce challenge nor a 429. A second use of a refresh token that does not rotate
-            counts as well.
+        presented_again: Codes and other secrets that a grant spends, presented again although they may be spent: the
+            response before was lost, or was neither a 429 nor a refusal of the proof, the client, the form or a
+            refresh. A second use of a refresh token that does not rotate counts as well.
         nonce_challenges: Nonce challenges sent, those of faults included.
         proofs_accepted: Proofs that passed every check; each has another ``jti``.
         proofs_refused: Proofs that failed one, challenges not counted.
@@ -263,8 +262,8 @@ class RequestLog(Sequence[RecordedRequest]):
 class Presentations:
     """Secrets that were presented at the token endpoint again without need, which a client must never do.
 
-    A secret may be presented again after a nonce challenge and after a 429: both are sent before the secret is checked.
-    After every other response, and after a lost one, it may be spent.
+    A secret may be presented again after a response that is sent before the secret is checked, and a refresh token
+    after every refusal. After any other response, and after a lost one, it may be spent.
     """
 
     _stats: TenantStats
@@ -288,7 +287,6 @@ class Presentations:
         """Note a code that goes to a user: a new one, even where chance gives it the digits of an earlier one."""
         self._may_be_spent.pop((OTP_GRANT, user.username.casefold(), code), None)
 
-    def note_response(self, grant: tuple[str, ...] | None, status: int, *, challenged: bool) -> None:
-        """Note the response: a nonce challenge and a 429 leave the secret unspent."""
-        if grant is not None and (status == HTTPStatus.TOO_MANY_REQUESTS or challenged):
-            self._may_be_spent[grant] = False
+    def note_unspent(self, grant: tuple[str, ...]) -> None:
+        """Note that the response to a request has spent no secret."""
+        self._may_be_spent[grant] = False

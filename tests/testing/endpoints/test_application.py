@@ -8,6 +8,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from passwordless_async.testing import Fault
+from passwordless_async.testing.refusals import DATABASE_CODE
+
 if TYPE_CHECKING:
     from helpers.tenant_wire import Opener, Wire
 
@@ -41,3 +44,44 @@ async def test_other_paths_and_methods(wire: Wire) -> None:
     """What the tenant does not serve has the documented codes."""
     assert (await wire.send("POST", "/oauth/device")).words[:2] == (404, "endpoint_disabled")
     assert (await wire.send("GET", "/oauth/token")).words[:2] == (405, "method_not_allowed")
+
+
+@pytest.mark.parametrize(
+    ("status", "error", "again"),
+    [
+        (400, "use_dpop_nonce", 0),
+        (400, "invalid_dpop_proof", 0),
+        (401, "invalid_client", 0),
+        (403, "unauthorized_client", 0),
+        (400, "invalid_request", 0),
+        (429, "too_many_requests", 0),
+        (403, "access_denied", 1),
+        (503, "temporarily_unavailable", 1),
+    ],
+)
+async def test_a_secret_that_was_not_checked_may_come_again(wire: Wire, status: int, error: str, again: int) -> None:
+    """Proof, client and form are checked before a code is; after any other response it may be spent."""
+    wire.tenant.faults.add(Fault.REFUSAL, path="/oauth/token", status=status, error=error)
+    for _ in range(2):
+        await wire.exchange(otp="000000")
+
+    assert wire.tenant.stats.presented_again == again
+
+
+async def test_a_refused_refresh_spends_nothing(wire: Wire) -> None:
+    """The token may be presented again, whatever it was refused for."""
+    for _ in range(2):
+        await wire.refresh("unknown")
+
+    assert wire.tenant.stats.presented_again == 0
+
+
+async def test_a_code_that_a_database_has_checked_counts_as_presented_again(wire: Wire) -> None:
+    """Auth0 refuses it with the error of a malformed request."""
+    wire.tenant.faults.add(
+        Fault.REFUSAL, path="/oauth/token", status=400, error="invalid_request", description=DATABASE_CODE.description
+    )
+    for _ in range(2):
+        await wire.exchange(otp="000000")
+
+    assert wire.tenant.stats.presented_again == 1
