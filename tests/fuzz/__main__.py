@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 sys.path.insert(0, str(Path(__file__).parents[1]))  # as pytest has it, for tests/helpers
 
 from fuzz.engine import Finding, run
+from helpers.searches import at_least, command
 
 if TYPE_CHECKING:
     from collections import Counter
@@ -51,9 +52,9 @@ def main() -> int:
     """Run what the arguments name."""
     parser = argparse.ArgumentParser(prog="python -m tests.fuzz", description=__doc__.splitlines()[0])
     parser.add_argument("target", choices=[*TARGETS, "all"])
-    parser.add_argument("--inputs", type=int, default=1_000_000, help="of each target")
-    parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--first", type=int, default=0, help="the index of the first input")
+    parser.add_argument("--inputs", type=at_least(1), default=1_000_000, help="of each target (%(default)s)")
+    parser.add_argument("--seed", type=int, default=0, help="decides the inputs (%(default)s)")
+    parser.add_argument("--first", type=at_least(0), default=0, help="the index of the first input (%(default)s)")
     options = parser.parse_args()
     names = TARGETS if options.target == "all" else [options.target]
     found_nothing = [fuzz(name, options.inputs, options.seed, options.first) for name in names]
@@ -61,4 +62,5 @@ def main() -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    with command():
+        sys.exit(main())

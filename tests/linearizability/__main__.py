@@ -13,7 +13,11 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parent.parent))
 
-from linearizability.servers import CASES, Case, violations_of
+from helpers.searches import at_least, command
+
+with command():
+    from helpers.redis_servers import installed
+    from linearizability.servers import CASES, Case, violations_of
 
 
 def run(case: Case, first: int, seeds: int) -> bool:
@@ -32,14 +36,17 @@ def run(case: Case, first: int, seeds: int) -> bool:
 def main() -> int:
     """Run the command; return its exit status."""
     parser = argparse.ArgumentParser("python -m tests.linearizability", description=__doc__.splitlines()[0])
-    parser.add_argument("--first", type=int, default=0, help="the first seed (0)")
-    parser.add_argument("--seeds", type=int, default=10, help="how many seeds, in each setting (10)")
+    parser.add_argument("--first", type=at_least(0), default=0, help="the first seed (0)")
+    parser.add_argument("--seeds", type=at_least(1), default=10, help="how many seeds, in each setting (10)")
     parser.add_argument("--only", choices=[case.name for case in CASES], help="one setting")
     given = parser.parse_args()
+    if not installed():
+        parser.exit(2, "there is no redis-server; Debian: apt-get install redis-server\n")
     cases = [case for case in CASES if given.only in {None, case.name}]
     explained = [run(case, given.first, given.seeds) for case in cases]
     return 0 if all(explained) else 1
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    with command():
+        sys.exit(main())

@@ -11,8 +11,11 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parent.parent))
 
-from mutation.mutants import Mutant, mutants_of
-from mutation.running import Sandbox, stages
+from helpers.searches import at_least, command
+
+with command():
+    from mutation.mutants import Mutant, mutants_of
+    from mutation.running import Sandbox, stages
 
 _EQUIVALENTS = Path(__file__).with_name("equivalents.toml")
 
@@ -58,13 +61,31 @@ def _report(package: str, count: Counter[str]) -> float:
 
 def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m tests.mutation", description=__doc__)
-    parser.add_argument("paths", nargs="+", type=Path, help="modules or packages, below passwordless_async")
-    parser.add_argument("--sample", type=int, help="so many mutants, by chance; otherwise all")
+    parser.add_argument("paths", nargs="+", type=_path, help="modules or packages, below passwordless_async")
+    parser.add_argument("--sample", type=at_least(1), help="so many mutants, by chance; otherwise all")
     parser.add_argument("--seed", type=int, default=0, help="chooses the sample")
-    parser.add_argument("--at-least", type=float, default=100.0, help="percent of each package that must be killed")
+    parser.add_argument("--at-least", type=_percent, default=100.0, help="percent of each package that must be killed")
     parser.add_argument("--own", action="store_true", help="only the tests that mirror the module: quicker, stricter")
     parser.add_argument("--verbose", action="store_true", help="a row for each module")
+    if not Path("passwordless_async", "__init__.py").is_file():
+        parser.error("run this in the directory of the repository")
     return parser.parse_args()
+
+
+def _path(text: str) -> Path:
+    path = Path(text).resolve()
+    if not path.exists():
+        raise argparse.ArgumentTypeError(f"there is no {text}")
+    if not path.is_relative_to(Path("passwordless_async").resolve()) or (path.is_file() and path.suffix != ".py"):
+        raise argparse.ArgumentTypeError(f"{text} is no module or package below passwordless_async")
+    return path.relative_to(Path.cwd())
+
+
+def _percent(text: str) -> float:
+    value = float(text)
+    if not 0 <= value <= 100:
+        raise argparse.ArgumentTypeError("must be between 0 and 100")
+    return value
 
 
 def _modules(path: Path) -> list[Path]:
@@ -81,4 +102,5 @@ def _say(line: str) -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    with command():
+        sys.exit(main())

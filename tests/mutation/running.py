@@ -56,6 +56,7 @@ _PRELOADED = (
 _OPTIONS = ("-q", "-x", "--no-header", "-p", "no:cacheprovider", "-p", "no:xdist", "--tb=line")
 _SLOW_FACTOR, _MARGIN = 4.0, 15.0  # a mutant has so many times the time of the original, and so many seconds more
 _LONGEST = 3600.0  # seconds for the original
+_INTERRUPTING = 5.0  # seconds for a fork to end its own forks
 _KILLED, _SURVIVED, _IMPORTED = "killed", "survived", "imported"  # the last: an import is needed to tell
 _KILLING = {pytest.ExitCode.TESTS_FAILED, pytest.ExitCode.INTERRUPTED, pytest.ExitCode.INTERNAL_ERROR}
 _SENT = {signal.SIGINT, signal.SIGTERM}  # by tests, to their own process
@@ -274,15 +275,22 @@ def _ended(work: Callable[[], int], seconds: float) -> int:
     if not child:
         _end_with(work)
     with open(os.pidfd_open(child)) as ended:  # noqa: PTH123 - no path
-        is_over = bool(select.select([ended], [], [], seconds)[0])
-    with suppress(ProcessLookupError):
-        os.killpg(child, signal.SIGKILL)  # and the processes that tests have left behind
-    code = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+        try:
+            is_over = bool(select.select([ended], [], [], seconds)[0])
+        except KeyboardInterrupt:
+            os.kill(child, signal.SIGINT)  # it has a session of its own, and so have its forks, which it ends
+            select.select([ended], [], [], _INTERRUPTING)
+            raise
+        finally:
+            with suppress(ProcessLookupError):
+                os.killpg(child, signal.SIGKILL)  # and the processes that tests have left behind
+            code = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
     return code if is_over else TIMEOUT
 
 
 def _end_with(work: Callable[[], int]) -> NoReturn:
     os.setsid()
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)  # as tests expect it; the command's own handler was inherited
     code: int = pytest.ExitCode.USAGE_ERROR
     try:
         code = work()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import signal
 from functools import partial
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -14,7 +15,6 @@ from mutation.mutants import Mutant, mutants_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from pathlib import Path
 
 SOURCE = "FIRST = 1\n\n\ndef doubled(number):\n    return number * 2\n"
 
@@ -142,3 +142,18 @@ def test_a_test_that_fails_without_a_mutant_is_left_out(tmp_path: Path, fail: li
     session.items = [Session(partial(run, has_failed=each), has_failed=False) for each in fail]
     measured = running._Run(tmp_path, tmp_path / "gates.py", SOURCE, [], tmp_path / "results")
     assert (measured._measure(session), (tmp_path / "results").exists()) == (code, code == 0)
+
+
+def test_an_interrupted_command_leaves_no_fork(tmp_path: Path) -> None:
+    """Forks have sessions of their own: Ctrl-C reaches the command alone, which ends them, and they end their forks."""
+    command, forks = os.getpid(), tmp_path / "forks"
+
+    def wait() -> int:
+        forks.write_text(f"{os.getppid()} {os.getpid()}", encoding="utf-8")
+        os.kill(command, signal.SIGINT)
+        signal.pause()
+        return 0
+
+    with pytest.raises(KeyboardInterrupt):
+        running._ended(lambda: running._ended(wait, 60.0), 60.0)
+    assert [pid for pid in map(int, forks.read_text(encoding="utf-8").split()) if Path(f"/proc/{pid}").exists()] == []

@@ -10,6 +10,9 @@ if os.environ.get("PYTHONHASHSEED") != "0":  # sets of texts have the same order
     os.execve(sys.executable, [sys.executable, *sys.orig_argv[1:]], {**os.environ, "PYTHONHASHSEED": "0"})  # noqa: S606 - this program again
 sys.path.insert(0, str(Path(__file__).parent.parent))
 
-from simulation.command import main
+from helpers.searches import command
 
-sys.exit(main())
+with command():
+    from simulation.command import main
+
+    sys.exit(main())

@@ -9,6 +9,7 @@ import traceback
 
 import attrs
 
+from helpers.searches import INTERRUPTED, at_least
 from simulation.program import trial_of
 from simulation.trial import simulate
 
@@ -33,6 +34,13 @@ class Tally:
     rotations: int = 0
     orphans: int = 0
 
+    def __str__(self) -> str:
+        """Say how many there were, and in how many of them what happened."""
+        return (
+            f"seeds {self.seeds}, failed {self.failed}; tokens in {self.tokens}, two users in {self.users}, "
+            f"a rotation in {self.rotations}, an orphan in {self.orphans}"
+        )
+
     def run(self, seed: int) -> str:
         """Run one simulation; return what to print if it failed, else nothing."""
         trial = trial_of(seed)
@@ -51,15 +59,18 @@ class Tally:
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Run the command; return its exit status: 1 if a simulation failed."""
+    """Run the command; return its exit status: 1 if a simulation failed. Ctrl-C ends it with what was counted."""
     parser = argparse.ArgumentParser("python -m tests.simulation", description=__doc__)
-    parser.add_argument("--first", type=int, default=0, help="the first seed (0)")
-    parser.add_argument("--seeds", type=int, default=100, help="how many seeds (100)")
+    parser.add_argument("--first", type=at_least(0), default=0, help="the first seed (0)")
+    parser.add_argument("--seeds", type=at_least(1), default=100, help="how many seeds (100)")
     given = parser.parse_args(arguments)
-    began, tally = time.monotonic(), Tally()
-    for seed in range(given.first, given.first + given.seeds):
-        sys.stdout.write(tally.run(seed))
-        sys.stdout.flush()
-    counts = ", ".join(f"{name} {number}" for name, number in attrs.asdict(tally).items())
-    sys.stdout.write(f"{counts}; {time.monotonic() - began:.0f} seconds\n")
-    return int(tally.failed > 0)
+    began, tally, interrupted = time.monotonic(), Tally(), False
+    try:
+        for seed in range(given.first, given.first + given.seeds):
+            sys.stdout.write(tally.run(seed))
+            sys.stdout.flush()
+    except KeyboardInterrupt:
+        interrupted = True
+        tally.seeds -= 1  # the one that was running
+    sys.stdout.write(f"{tally}; {time.monotonic() - began:.0f} seconds\n")
+    return 1 if tally.failed else INTERRUPTED if interrupted else 0

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import pytest
 
+from simulation import command
 from simulation.command import Tally, main
 from simulation.program import trial_of
-from simulation.trial import simulate
+from simulation.trial import Outcome, simulate
 
 SEEDS = 120
 
@@ -38,4 +39,29 @@ def test_a_seed_that_failed_once_does_not_fail_again(seed: int) -> None:
 def test_the_command_tells_how_many_failed(capsys: pytest.CaptureFixture[str]) -> None:
     """It exits with 0 if none did."""
     assert main(["--first", "7", "--seeds", "1"]) == 0
-    assert capsys.readouterr().out.startswith("seeds 1, failed 0, tokens ")
+    assert capsys.readouterr().out.startswith("seeds 1, failed 0; tokens in ")
+
+
+def test_an_interrupted_command_tells_what_it_has_done(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A run of hours that someone stops has its counts; the status is neither that of success nor of a failure."""
+    nothing = Outcome(callbacks=0, seconds=0.0, logins=0, users=0, rotations=0, orphans=0, errors=())
+
+    def interrupt(trial: object) -> Outcome:
+        if trial == trial_of(2):
+            raise KeyboardInterrupt
+        return nothing
+
+    monkeypatch.setattr(command, "simulate", interrupt)
+    assert main(["--seeds", "9"]) == 130
+    assert capsys.readouterr().out.startswith("seeds 2, failed 0; tokens in 0, two users in 0, ")
+
+
+@pytest.mark.parametrize("arguments", [["--seeds", "0"], ["--seeds", "-1"], ["--first", "-1"]])
+def test_a_run_without_seeds_is_refused(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    """It would pass, and nothing would have been checked."""
+    with pytest.raises(SystemExit) as ended:
+        main(arguments)
+    assert ended.value.code == 2
+    assert f"argument {arguments[0]}: must be at least" in capsys.readouterr().err
