@@ -73,9 +73,23 @@ def _text(value: object) -> str:
     raise TypeError
 
 
-def proof_of(headers: Headers) -> str:
+def proofs_of(headers: Headers) -> ProofFields | None:
+    """Return the ``DPoP`` fields among header fields; None if these are none.
+
+    Call it in the first statement: after it, no frame has the other fields, one of which is the access token.
+    """
+    if isinstance(headers, ProofFields):
+        return headers
+    try:
+        (proofs,) = values_of(headers, "DPoP")
+    except UsageError:
+        return None
+    return ProofFields([("DPoP", Secret(proof)) for proof in proofs])
+
+
+def proof_of(fields: ProofFields) -> str:
     """Return the proof of a request; none, or more than one, raises :class:`FailedCheck`."""
-    values = [value for _, value in headers] if isinstance(headers, ProofFields) else values_of(headers, "DPoP")[0]
+    values = [value for _, value in fields]
     if not values:
         raise FailedCheck("the request has no DPoP header", advice=_SEND_ONE)
     # RFC 9449 §4.3 (1): not more than one field. A proxy may have joined two with a comma (RFC 9110 §5.3).

@@ -28,7 +28,7 @@ from passwordless_async._common.bounded import Bounded
 from passwordless_async._common.secret import always_printable, conceal
 from passwordless_async.dpop.server import reader, uri
 from passwordless_async.dpop.server.checked import CheckedProof, FailedCheck, check_binding
-from passwordless_async.dpop.server.fields import Headers, proof_of
+from passwordless_async.dpop.server.fields import Headers, proof_of, proofs_of
 from passwordless_async.dpop.server.replay import Dropped
 from passwordless_async.errors import StoreError, UsageError
 
@@ -192,13 +192,16 @@ class DPoPVerifier:
             UseDPoPNonce: The proof needs a nonce, which the error carries.
             UsageError: An argument has a wrong type or value.
         """
+        proofs, headers = proofs_of(headers), ()
         access_token, owner = conceal(access_token), conceal(owner)
         _check_arguments(method, url, confirmation, access_token)
+        if proofs is None:
+            raise UsageError("headers", "must be a mapping or an iterable of (name, value), each str or bytes")
         if not isinstance(owner, str | None):
             raise UsageError("owner", "must be a str or None")
         status: Literal[400, 401] = 400 if access_token is None else 401  # RFC 9449 §5, §7.1
         try:
-            compact = reader.read_compact(proof_of(headers))
+            compact = reader.read_compact(proof_of(proofs))
             cached = self._keys.get(compact.header)
             key = cached or reader.read_key(compact.header)
             proof, lifetime = self._check(compact, key, method, str(url), status)

@@ -5,17 +5,22 @@ from __future__ import annotations
 import base64
 import json
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
+from multidict import CIMultiDict
 from yarl import URL
 
+from helpers.leaks import lines_with, shown
 from passwordless_async._common import clock as _clock
 from passwordless_async.dpop.server.nonce_issuer import NonceIssuer
 from passwordless_async.dpop.server.replay import MemoryReplayStore
 from passwordless_async.dpop.server.verifier import DPoPVerifier, _CachedKeys
 from passwordless_async.errors import InvalidDPoPProof, InvalidToken, StoreError, UsageError, UseDPoPNonce
 from passwordless_async.resource_server.guard import Guard
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 P256_ORDER = 0xFFFFFFFF00000000FFFFFFFFFFFFFFFFBCE6FAADA7179E84F3B9CAC2FC632551
 
@@ -705,3 +710,18 @@ async def test_token_request(token_case: Any, server: Any) -> None:
         with pytest.raises(InvalidDPoPProof) as caught:
             await send()
         assert caught.value.status == 400
+
+
+@pytest.mark.parametrize("method", ["POST", 5], ids=["a refused proof", "a wrong argument"])
+@pytest.mark.parametrize(
+    "container",
+    [dict, CIMultiDict, list, lambda fields: [(name.encode(), value.encode()) for name, value in fields], str],
+    ids=["a mapping", "a multidict", "pairs", "pairs of bytes", "a text"],
+)
+async def test_the_fields_of_a_request_do_not_show(container: Callable[[Any], Any], method: Any, server: Any) -> None:
+    """Neither the error nor a local variable of its traceback has the proof or the access token."""
+    proof, token = server.proof(), "an-access-token"
+    headers = container([("Authorization", f"DPoP {token}"), ("DPoP", proof)])
+    with pytest.raises((InvalidDPoPProof, UsageError)) as refused:
+        await server.verifier.verify(method, "/me", headers, access_token=token, confirmation={})
+    assert lines_with({proof, token}, shown(refused.value)) == []
