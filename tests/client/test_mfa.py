@@ -367,6 +367,7 @@ async def test_wrong_arguments() -> None:
             (client.mfa.poll_oob(state, push, interval=0), "interval"),
             (client.mfa.verify_recovery_code(state, ""), "recovery_code"),
             (client.mfa.associate(state, phone=phone), "phone"),
+            (client.mfa.associate(state, email=phone), "phone"),
             (client.mfa.associate(state, types=[cast("Any", "push")]), "types"),
             (client.mfa.associate(state, channels=[cast("Any", "fax")]), "channels"),
         ]
@@ -472,7 +473,7 @@ async def test_an_app_is_associated(method: str) -> None:
             await client.mfa.challenge(state)
         assert needed.value.error == "association_required"
         new, again = await asyncio.gather(client.mfa.associate(state), client.mfa.associate(state))
-        assert new is again
+        assert new is again is await client.mfa.associate(state)  # also for a caller that comes later
         assert (new.authenticator_type, new.oob_code, new.challenge.challenge_type) == ("otp", None, "otp")
         assert f"secret={new.secret}" in present(new.barcode_uri)
         assert (tenant.mfa.recovery_code_for(ADA),) == new.recovery_codes

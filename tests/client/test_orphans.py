@@ -15,6 +15,7 @@ from passwordless_async import (
     DPoPKey,
     Email,
     Login,
+    MfaRequired,
     Orphan,
     OutcomeUnknown,
     TokenSet,
@@ -262,6 +263,25 @@ async def test_tokens_of_a_refresh_are_not_revoked() -> None:
         answer.set()
         await until(lambda: Orphaned(Operation.REFRESH, None) in events)
         await client.refresh(tokens)
+        assert (arrived(tenant, TOKEN), arrived(tenant, REVOKE)) == (1, 0)
+
+
+async def test_tokens_of_a_second_factor_go_to_on_orphan_and_stay_for_the_next_caller() -> None:
+    """With the user of the login; a caller that sends the same factor in time has the same tokens."""
+    orphans: list[Orphan] = []
+    async with opened(on_orphan=orphans.append) as (tenant, client):
+        tenant.users.add(ADA, mfa=["otp"])
+        await client.start(ADA)
+        with pytest.raises(MfaRequired) as required:
+            await client.exchange(ADA, tenant.outbox.code_for(ADA), scope=SCOPE)
+        state, otp = present(required.value.state), tenant.mfa.otp_for(ADA)
+        tenant.requests.clear()
+        verifying, answer = await kept_waiting(tenant, client.mfa.verify_otp(state, otp))
+        await cancelled(verifying)
+        answer.set()
+        await until(lambda: orphans)
+        assert [(orphan.who, orphan.error) for orphan in orphans] == [(ADA, None)]
+        assert await client.mfa.verify_otp(state, otp) is orphans[0].tokens
         assert (arrived(tenant, TOKEN), arrived(tenant, REVOKE)) == (1, 0)
 
 

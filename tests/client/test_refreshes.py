@@ -745,6 +745,15 @@ async def test_a_revocation_that_was_cancelled_on_the_wire_counts() -> None:
         assert client._refreshes.is_revoked(token_hash(tokens), tokens)
 
 
+async def test_tokens_whose_revocation_was_refused_count_as_revoked() -> None:
+    """The service looked at it: their owner wanted their end, and hears why it failed."""
+    async with opened() as (tenant, client, tokens):
+        tenant.faults.add(Fault.ENDPOINT_DISABLED, path="/oauth/revoke", times=1)
+        with pytest.raises(OAuthError):
+            await client.revoke(tokens)
+        assert client._refreshes.is_revoked(token_hash(tokens), tokens)
+
+
 async def test_tokens_that_were_revoked_stay_revoked() -> None:
     """Also if they are revoked again, and that is cancelled before it was sent."""
     async with opened(max_in_flight=1) as (tenant, client, tokens):

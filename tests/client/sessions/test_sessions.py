@@ -9,9 +9,11 @@ from typing import Any
 import attrs
 import pytest
 
+from helpers.clients import kept_waiting
 from helpers.session_clients import (
     ADA,
     BOB,
+    TOKEN,
     log_in,
     names_of,
     opened,
@@ -34,6 +36,7 @@ from passwordless_async import (
 )
 from passwordless_async._common import clock as _clock
 from passwordless_async.client import refreshes
+from passwordless_async.client.sessions import sessions
 from passwordless_async.stores.redis import RedisStore
 from passwordless_async.testing import Fault, LocalTenant, TenantSettings
 
@@ -160,6 +163,66 @@ async def test_closing_tells_whether_there_was_a_session(store: Any) -> None:
         assert [await client.sessions.close(each) for each in (identifier, identifier, "x")] == [True, False, False]
 
 
+async def test_a_session_may_be_closed_without_a_revocation() -> None:
+    """So its tokens may be kept; without a refresh token there is nothing to revoke."""
+    async with opened(MemoryStore()) as (tenant, (client,)):
+        tokens = await log_in(tenant, client)
+        assert await client.sessions.close(await client.sessions.open(tokens), revoke=False)
+        unrefreshed = attrs.evolve(tokens, refresh_token=None)
+        assert await client.sessions.close(await client.sessions.open(unrefreshed))
+        await client.sessions.open(unrefreshed)
+        (name,) = await names_of(client, user_of(tokens))
+        assert await client.sessions.log_out(user_of(tokens), [name]) == {name: None}
+        assert tenant.stats.revoke_requests == 0
+
+
+async def test_a_session_that_two_machines_end_at_once_ends_once() -> None:
+    """One of them says that it was there, and revokes its tokens."""
+    async with opened(MemoryStore(), clients=2) as (tenant, (here, there)):
+        tokens = await log_in(tenant, here)
+        user = user_of(tokens)
+        for way in ("log_out", "close_named"):
+            await here.sessions.open(tokens)
+            (name,) = await names_of(here, user)
+            names: Any = [name] if way == "log_out" else name
+            ended = await asyncio.gather(*(getattr(each.sessions, way)(user, names) for each in (here, there)))
+            assert sorted(map(bool, ended)) == [False, True]
+        assert tenant.stats.revoke_requests == 1
+
+
+async def test_an_error_of_the_store_is_raised_when_all_its_calls_have_ended() -> None:
+    """Otherwise calls would go on that no caller waits for."""
+    ended = []
+
+    async def later() -> None:
+        await asyncio.sleep(0)
+        ended.append("later")
+
+    async def lost() -> None:
+        raise StoreUnavailable("lost")
+
+    with pytest.raises(StoreUnavailable):
+        await sessions._all([lost(), later()])
+    assert ended == ["later"]
+
+
+@pytest.mark.parametrize(("call", "path"), [("close", "/oauth/revoke"), ("refresh", TOKEN)])
+async def test_a_closing_client_waits_for_what_it_does_with_sessions(call: str, path: str) -> None:
+    """For the grace period, and then forgets the sessions that it has read."""
+    async with opened(MemoryStore()) as (tenant, (client,)):
+        stays, identifier = [await client.sessions.open(await log_in(tenant, client)) for _ in range(2)]
+        await client.sessions.get(stays)
+        tenant.requests.clear()
+        calling, answer = await kept_waiting(tenant, getattr(client.sessions, call)(identifier), path)
+        closing = asyncio.create_task(client.aclose(grace=20.0))
+        for _ in range(50):
+            await asyncio.sleep(0)
+        answer.set()
+        await closing
+        assert await calling
+        assert len(client.sessions._records.cache) == 0
+
+
 async def test_an_unreachable_store_fails_each_call_in_time(redis_server: Any) -> None:
     """Each call raises StoreUnavailable in time and works again when the store is back; nothing kept is lost."""
     store = RedisStore(redis_server.url, keys=RING, timeout=0.3)
@@ -183,18 +246,26 @@ async def test_a_session_that_cannot_be_unsealed_is_closed(store: Any) -> None:
     """A logout on a machine without the newest key is a logout on all machines."""
     async with opened(store, clients=2) as (tenant, (here, there)):
         identifier = await here.sessions.open(await log_in(tenant, here))
+        user = (await here.sessions.get(identifier)).user
         there.sessions._records.keys = KeyRing(NEW, users=USERS)
-        await there.sessions.close(identifier)
+        assert await there.sessions.close(identifier)
+        with pytest.raises(InvalidSession):
+            await here.sessions.get(identifier)
+        identifier = await here.sessions.open(await log_in(tenant, here))
+        (name,) = await names_of(here, user)
+        assert await there.sessions.log_out(user, [name]) == {name: None}
         with pytest.raises(InvalidSession):
             await here.sessions.get(identifier)
 
 
+@pytest.mark.parametrize("way", ["close", "log_out"])
 async def test_tokens_are_revoked_although_the_closing_caller_is_cancelled(
-    store: Any, monkeypatch: pytest.MonkeyPatch
+    store: Any, monkeypatch: pytest.MonkeyPatch, way: str
 ) -> None:
     """After the session was closed no other caller could revoke its tokens."""
     async with opened(store) as (tenant, (client,)):
         identifier = await client.sessions.open(await log_in(tenant, client))
+        ending = await client.sessions.get(identifier)
         closed, go_on, ask = asyncio.Event(), asyncio.Event(), store.close
 
         async def close(*arguments: Any) -> Any:
@@ -204,7 +275,8 @@ async def test_tokens_are_revoked_although_the_closing_caller_is_cancelled(
             return done
 
         monkeypatch.setattr(store, "close", close)
-        closing = asyncio.create_task(client.sessions.close(identifier))
+        arguments: Any = {"close": (identifier,), "log_out": (ending.user, [ending.name])}[way]
+        closing = asyncio.create_task(getattr(client.sessions, way)(*arguments))
         await closed.wait()
         closing.cancel()
         await asyncio.sleep(0)
