@@ -43,15 +43,21 @@ def plain_functions(argument: str, given: object) -> tuple[Any, ...]:
     """Return functions that are not awaited, from one, several, or None."""
     alone = () if given is None else (given,)
     functions = tuple(given) if isinstance(given, list | tuple) else alone
-    return tuple(plain_function(argument, function) for function in functions)
+    return tuple(plain_function(argument, each) for each in functions)
 
 
 def plain_function(argument: str, given: object) -> Callable[..., Any]:
     """Return a function that is not awaited."""
+    called = function(argument, given)
+    if any(map(inspect.iscoroutinefunction, (called, type(called).__call__))):
+        raise UsageError(argument, "must be a plain function: it is not awaited")
+    return called
+
+
+def function(argument: str, given: object) -> Callable[..., Any]:
+    """Return a function, async or not."""
     if not callable(given):
         raise UsageError(argument, f"must be a function, not {type_name(given)}")
-    if any(map(inspect.iscoroutinefunction, (given, type(given).__call__))):
-        raise UsageError(argument, "must be a plain function: it is not awaited")
     return given
 
 

@@ -21,7 +21,7 @@ from passwordless_async.auth0.tenant import DPoPMode, Tenant, own_key
 from passwordless_async.auth0.tokens import owner_of
 from passwordless_async.client.api.handovers import Handovers, OnRefresh
 from passwordless_async.client.api.user_sessions import UserSessions
-from passwordless_async.client.bulk import Batch, outcomes
+from passwordless_async.client.bulk import Batch, Item, Result, outcomes
 from passwordless_async.client.codes import Codes
 from passwordless_async.client.events import Emitter, OnEvent, Operation
 from passwordless_async.client.logins import Logins
@@ -141,9 +141,8 @@ class PasswordlessClient:
         application = Application(domain, client_id, client_auth, id_token_algorithms)
         self._tenant = Tenant(application, nonces, clock_skew, dpop=dpop)
         self._tenant.metadata.wanted = discovery or isinstance(client_auth, TlsClientAuth)
-        _require_values(profile, nonces, lifetimes)
+        _require_values(profile, nonces, lifetimes, on_orphan)
         _require_store(store)
-        _require_hook("on_orphan", on_orphan)
         self._overlap = _overlap(refresh_token_leeway, rotation=refresh_token_rotation)
         self._profile = profile
         self._transport = self._made_transport(session, proxy)
@@ -426,9 +425,8 @@ class PasswordlessClient:
         progress: Callable[[Progress], None] | None = None,
     ) -> AsyncGenerator[StartOutcome, None]:
         """Ask for codes for many users. Works like :meth:`exchange_many`, and yields the outcome of each start."""
-        concurrency = _check.positive("concurrency", concurrency)
         batch = Batch("starts", Start, self._starts.outcome, lambda outcome: outcome.error)
-        return outcomes(batch, starts, concurrency=concurrency, progress=progress)
+        return _outcomes(batch, starts, concurrency, progress)
 
     async def exchange(  # noqa: PLR0913 - the parameters are the grant's
         self,
@@ -514,12 +512,12 @@ class PasswordlessClient:
             error. To have an outcome for each login that was read, end ``logins`` instead.
 
         Raises:
-            UsageError: ``concurrency`` is below 1, or an item of ``logins`` is not a :class:`Login`.
+            UsageError: ``concurrency`` is below 1, ``progress`` is not a plain function, or an item of ``logins`` is
+                not a :class:`Login`.
         """
-        concurrency = _check.positive("concurrency", concurrency)
         each = self._logins
         batch = Batch("logins", Login, each.outcome, lambda outcome: outcome.error, each.taken, each.untaken)
-        return outcomes(batch, logins, concurrency=concurrency, progress=progress)
+        return _outcomes(batch, logins, concurrency, progress)
 
     async def refresh(self, tokens: TokenSet, *, scope: str | None = None) -> TokenSet:
         """Spend a refresh token for new tokens, bound to the same key (RFC 6749 §6, RFC 9449 §5).
@@ -623,8 +621,8 @@ class PasswordlessClient:
                 it, nothing is refreshed, because the new refresh token would be lost.
 
         Raises:
-            UsageError: The tokens belong to another tenant or application, an origin is invalid, or the client is not
-                open.
+            UsageError: The tokens belong to another tenant or application, an origin or ``on_refresh`` is invalid, or
+                the client is not open.
             KeyMissing: The tokens are bound and have no key.
             KeyMismatch: The tokens are bound to another key.
             BindingRequired: The tokens are not bound, and ``dpop`` is ``required``.
@@ -671,10 +669,12 @@ def _overlap(leeway: object, *, rotation: object) -> float:
     return leeway if _check.instance("refresh_token_rotation", rotation, bool, named="a bool") else math.inf
 
 
-def _require_values(profile: object, nonces: object, lifetimes: object) -> None:
+def _require_values(profile: object, nonces: object, lifetimes: object, on_orphan: object) -> None:
     _check.instance("profile", profile, Profile, named="a Profile")
     _check.instance("nonces", nonces, NonceCache, named="a NonceCache")
     _check.instance("lifetimes", lifetimes, Lifetimes, named="a Lifetimes")
+    if on_orphan is not None:
+        _check.function("on_orphan", on_orphan)
 
 
 def _require_store(store: object) -> None:
@@ -682,6 +682,14 @@ def _require_store(store: object) -> None:
         raise UsageError("store", f"must be a MemoryStore or another Store, not {type(store).__name__}")
 
 
-def _require_hook(name: str, hook: object) -> None:
-    if hook is not None and not callable(hook):
-        raise UsageError(name, f"must be a function, not {type(hook).__name__}")
+def _outcomes(
+    batch: Batch[Item, Result],
+    items: Iterable[Item] | AsyncIterable[Item],
+    concurrency: int,
+    progress: Callable[[Progress], None] | None,
+) -> AsyncGenerator[Result, None]:
+    """Check the options at once: a generator runs nothing before its first item is asked for."""
+    concurrency = _check.positive("concurrency", concurrency)
+    if progress is not None:
+        _check.plain_function("progress", progress)
+    return outcomes(batch, items, concurrency=concurrency, progress=progress)

@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar
+from typing import TYPE_CHECKING, TypeAlias, TypeVar
 
 import attrs
 
+from passwordless_async._common import arguments as _check
 from passwordless_async._common.secret import redacted
-from passwordless_async.errors import UsageError
+from passwordless_async._common.validators import checked_by
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
-
-    from attrs import Attribute
 
     from passwordless_async._common.user_address import IpAddress
     from passwordless_async.auth0.identity import Email, Phone
@@ -43,9 +42,7 @@ BeforeEnd: TypeAlias = "Callable[[StoredSession], Awaitable[None] | None]"
 T = TypeVar("T")
 
 
-def _callable(_hooks: object, attribute: Attribute[Any], value: object) -> None:
-    if value is not None and not callable(value):
-        raise UsageError(attribute.name, "must be a function, async or not")
+_function_or_none = attrs.validators.optional(checked_by(_check.function))
 
 
 @attrs.frozen(kw_only=True)
@@ -59,9 +56,9 @@ class Hooks:
         before_end: Before a user ends sessions: the browser's own, or others from the list.
     """
 
-    before_start: BeforeStart | None = attrs.field(default=None, validator=_callable)
-    after_login: AfterLogin | None = attrs.field(default=None, validator=_callable)
-    before_end: BeforeEnd | None = attrs.field(default=None, validator=_callable)
+    before_start: BeforeStart | None = attrs.field(default=None, validator=_function_or_none)
+    after_login: AfterLogin | None = attrs.field(default=None, validator=_function_or_none)
+    before_end: BeforeEnd | None = attrs.field(default=None, validator=_function_or_none)
 
 
 async def run(hook: Callable[[T], Awaitable[None] | None], value: T) -> None:

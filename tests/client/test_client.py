@@ -8,6 +8,7 @@ import json
 import time
 from collections import Counter
 from typing import TYPE_CHECKING
+from unittest.mock import AsyncMock
 
 import aiohttp
 import attrs
@@ -463,6 +464,27 @@ def test_an_option_of_another_kind_is_refused(argument: str, value: Any) -> None
     with pytest.raises(UsageError) as refused:
         PasswordlessClient("tenant.example", "client", **{argument: value})
     assert argument == refused.value.argument
+
+
+@pytest.mark.parametrize(
+    ("call", "argument"),
+    [
+        (lambda client, tokens: client.session(tokens, origins=["https://api.example"], on_refresh="x"), "on_refresh"),
+        (lambda client, tokens: client.request(tokens, "GET", "https://api.example/", on_refresh=5), "on_refresh"),
+        (lambda client, _: client.start_many([], progress="x"), "progress"),
+        (lambda client, _: client.exchange_many([], progress=5), "progress"),
+        (lambda client, _: client.exchange_many([], progress=AsyncMock()), "progress"),
+    ],
+)
+async def test_a_hook_that_cannot_be_called_is_refused_at_once(
+    client: PasswordlessClient, tenant: LocalTenant, call: Any, argument: str
+) -> None:
+    """Not when it is to be called: by then a refresh token, or a code, is spent."""
+    await client.start(ADA)
+    tokens = await client.exchange(ADA, tenant.outbox.code_for(ADA), scope="openid offline_access")
+    with pytest.raises(UsageError, match=r"must be a (plain )?function") as refused:
+        call(client, tokens)
+    assert refused.value.argument == argument
 
 
 def test_on_event_must_not_be_a_coroutine_function() -> None:

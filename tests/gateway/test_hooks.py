@@ -136,7 +136,7 @@ def test_what_is_no_function(name: str) -> None:
     given: Any = {name: "x"}
     with pytest.raises(UsageError) as refused:
         Hooks(**given)
-    assert str(refused.value) == f"{name}: must be a function, async or not"
+    assert str(refused.value) == f"{name}: must be a function, not str"
 
 
 @pytest.mark.parametrize("given", [False, object, lambda: None], ids=["false", "class", "function"])

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import attrs
 
+from passwordless_async._common import arguments as _check
 from passwordless_async.auth0.tenant import own_key
 from passwordless_async.client.api.user_session import UserSession
 from passwordless_async.dpop import NonceCache
@@ -33,6 +34,7 @@ class UserSessions:
         handovers = self._handovers
         if on_refresh is None:
             return self._make(tokens, origins, None)
+        _check.function("on_refresh", on_refresh)
         return self._make(tokens, origins, lambda stale, adopt: handovers.renew(stale, on_refresh, adopt))
 
     def of_stored(self, tokens: TokenSet, origins: Iterable[str], refresh: Refresh) -> UserSession:
