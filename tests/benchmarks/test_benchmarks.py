@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import re
 import subprocess
 import sys
 import time
@@ -462,6 +463,23 @@ def test_what_ends_a_benchmark_is_one_line(
     with pytest.raises(SystemExit) as ended:
         main(["proof"])
     assert (ended.value.code, capsys.readouterr().err) == (status, f"{line}\n")
+
+
+def test_the_page_of_measurements_has_the_bars_of_the_commands() -> None:
+    """Each row has a bar of its command, bytes as KB, and says which is met by the figure beside it."""
+    page = (REPOSITORY / "docs" / "explanation" / "measured.md").read_text(encoding="utf-8")
+    table = page.partition("## Each bar, met or missed")[2].partition("\n## ")[0]
+    row = r"^\| .+ \| ([\d.]+) \| ([\d.]+) \| ([\d.]+) \| (no|must|goal) \| `([\w-]+)` \|$"
+    rows = re.findall(row, table, re.MULTILINE)
+    assert len(rows) >= 20
+    for *figures, met, command in rows:
+        figure, must, goal = map(float, figures)
+        bars = [*BARS[command], *MORE_BARS.get(command, {}).values()]
+        shown = {(f"{must / unit:.3g}", f"{goal / unit:.3g}") for _, must, goal in bars for unit in (1, 1000)}
+        assert (f"{must:.3g}", f"{goal:.3g}") in shown
+        better = -1 if must > goal else 1
+        reached = [name for name, bar in (("goal", goal), ("must", must)) if better * figure >= better * bar]
+        assert (reached or ["no"])[0] == met
 
 
 def test_an_absent_library_is_one_line() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import io
 import sys
 import time
 import traceback
@@ -72,5 +73,6 @@ def main(arguments: list[str] | None = None) -> int:
     except KeyboardInterrupt:
         interrupted = True
         tally.seeds -= 1  # the one that was running
+        sys.stderr = io.StringIO()  # for what its abandoned coroutines say
     sys.stdout.write(f"{tally}; {time.monotonic() - began:.0f} seconds\n")
     return 1 if tally.failed else INTERRUPTED if interrupted else 0

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sys
+
 import pytest
 
 from simulation import command
@@ -54,6 +56,7 @@ def test_an_interrupted_command_tells_what_it_has_done(
         return nothing
 
     monkeypatch.setattr(command, "simulate", interrupt)
+    monkeypatch.setattr(sys, "stderr", sys.stderr)  # restored: this process goes on
     assert main(["--seeds", "9"]) == 130
     assert capsys.readouterr().out.startswith("seeds 2, failed 0; tokens in 0, two users in 0, ")
 
