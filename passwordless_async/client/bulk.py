@@ -20,6 +20,7 @@ from typing import Any, Generic, TypeVar
 import attrs
 
 from passwordless_async._common import clock as _clock
+from passwordless_async._common.secret import hide, type_name
 from passwordless_async.client.outcomes import Progress
 from passwordless_async.errors import PasswordlessError, UsageError
 
@@ -55,8 +56,11 @@ class Batch(Generic[Item, Result]):
     take: Callable[[Result], None] = _take_nothing
     keep_untaken: Callable[[Result], Awaitable[None]] = _keep_nothing
 
-    async def read(self, items: Iterable[Item] | AsyncIterable[Item]) -> AsyncGenerator[Item, None]:
-        """Read items lazily, and close an async generator that holds them."""
+    async def read(self, items: Iterable[Item] | AsyncIterable[Item]) -> AsyncGenerator[Item | UsageError, None]:
+        """Read items lazily, and close an async generator that holds them; the error stands for one of a wrong type.
+
+        It is not raised here: an item such as a pair of an address and a code would show in this frame.
+        """
         if isinstance(items, AsyncIterable):
             source = aiter(items)
             try:
@@ -69,10 +73,10 @@ class Batch(Generic[Item, Result]):
             for item in items:
                 yield self._checked(item)
 
-    def _checked(self, value: object) -> Item:
-        if not isinstance(value, self.kind):
-            raise UsageError(self.argument, f"must hold {self.kind.__name__} values, not {type(value).__name__}")
-        return value
+    def _checked(self, value: object) -> Item | UsageError:
+        if isinstance(value, self.kind):
+            return value
+        return UsageError(self.argument, f"must hold {self.kind.__name__} values, not {type(value).__name__}")
 
 
 @attrs.define(eq=False)
@@ -103,13 +107,16 @@ class _Pipeline(Generic[Item, Result]):
 
     async def feed(self, items: Iterable[Item] | AsyncIterable[Item]) -> Exception | None:
         """Start an item for each free slot, wait for all of them, and return the error of reading the items, if any."""
-        failure = None
+        failure: Exception | None = None
         try:
             async with asyncio.TaskGroup() as tasks:
                 try:
                     await self.slots.acquire()
                     async with aclosing(self.batch.read(items)) as source:
                         async for item in source:
+                            if isinstance(item, UsageError):
+                                failure = item
+                                break
                             self.count.begun += 1
                             tasks.create_task(self._run(item))
                             await self.slots.acquire()
@@ -149,8 +156,11 @@ async def outcomes(
     flight are finished before the error is raised here. ``progress`` is called each time a result was taken; its
     exceptions are raised here. Raises ``UsageError`` if ``items`` is not iterable, or holds values of another type.
     """
+    # A list of wrong values, such as codes, would show in a traceback; its iterator does not.
+    if not isinstance(items, AsyncIterable):
+        items = iter(items) if isinstance(items, Iterable) else hide(items)
     if not isinstance(items, AsyncIterable | Iterable):
-        raise UsageError(batch.argument, f"must be an iterable or async iterable, not {type(items).__name__}")
+        raise UsageError(batch.argument, f"must be an iterable or async iterable, not {type_name(items)}")
     pipeline = _Pipeline(batch, asyncio.Semaphore(concurrency), _Counter(progress))
     feeder = asyncio.create_task(pipeline.feed(items))
     try:

@@ -11,6 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from helpers.leaks import lines_with, shown
 from helpers.values import present
 from passwordless_async import (
     TESTING,
@@ -30,7 +31,7 @@ from passwordless_async.client import bulk
 from passwordless_async.dpop import DPoPKey
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Iterator
+    from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Iterable, Iterator
 
     from passwordless_async import Progress
 
@@ -270,11 +271,18 @@ async def test_a_source_that_raises_loses_nothing() -> None:
         await anext(stream)
 
 
-async def test_something_else_than_a_login_is_refused() -> None:
-    """The message names the type and not the value, which may hold a code."""
-    with pytest.raises(UsageError, match="logins: must hold Login values, not tuple"):
-        async for _ in outcomes(at_once, [("ada@example.com", "123456")], concurrency=1):
+async def slowly(items: Iterable[Any]) -> AsyncIterator[Any]:
+    for item in items:
+        yield item
+
+
+@pytest.mark.parametrize("container", [list, iter, slowly])
+async def test_something_else_than_a_login_is_refused(container: Callable[[list[Any]], Any]) -> None:
+    """The message names the type, and not the value, which holds a code; nor does a local variable of its traceback."""
+    with pytest.raises(UsageError, match="logins: must hold Login values, not tuple") as refused:
+        async for _ in outcomes(at_once, container([("ada@example.com", "123456")]), concurrency=1):
             pass
+    assert lines_with({"123456"}, shown(refused.value)) == []
 
 
 @pytest.mark.parametrize("concurrency", [0, -1, True, 1.5, "8", None])
@@ -460,8 +468,9 @@ async def test_a_progress_hook_that_raises_costs_no_outcome() -> None:
         await anext(stream)
 
 
-@pytest.mark.parametrize("logins", [5, None, object()])
+@pytest.mark.parametrize("logins", [123456, None, object()])
 async def test_what_is_no_iterable_is_refused(logins: object) -> None:
-    """It is named at the first step, before anything is begun."""
-    with pytest.raises(UsageError, match="logins: must be an iterable"):
+    """It is named at the first step, before anything is begun. A code in its place does not show."""
+    with pytest.raises(UsageError, match="logins: must be an iterable") as refused:
         await anext(outcomes(at_once, logins, concurrency=1))
+    assert lines_with({"123456"}, shown(refused.value)) == []

@@ -123,7 +123,7 @@ class Sessions:
         """
         otp, key, data = conceal(otp), hide(key), _concealed_data(data)
         wanted = _wanted(user, data, lifetime, by_sid=by_sid)
-        if user is None and "openid" not in (scope or "").split():
+        if user is None and "openid" not in (_check.scope(scope) or "").split():
             raise UsageError("scope", "must have openid, unless user is given: the session would have no user")
         login = Login(
             who,

@@ -21,6 +21,7 @@ from helpers.session_clients import (
 )
 from helpers.store_fixtures import NEW, RING, USERS
 from passwordless_async import (
+    TESTING,
     DPoPKey,
     Email,
     InvalidDPoPProof,
@@ -30,6 +31,7 @@ from passwordless_async import (
     Lifetimes,
     MemoryStore,
     OAuthError,
+    PasswordlessClient,
     StoreUnavailable,
     TokenSet,
     UsageError,
@@ -543,6 +545,14 @@ async def test_a_session_may_have_a_lifetime_of_its_own(store: Any, monkeypatch:
         for passed, expected in ((3500, [True, True]), (3700, [False, True]), (7300, [False, False])):
             monkeypatch.setattr(_clock, "now", lambda passed=passed: began + passed)
             assert [await is_open(client, identifier) for identifier in made.values()] == expected
+
+
+@pytest.mark.parametrize("scope", [["openid"], 5, "profile"])
+async def test_a_login_without_openid_is_refused(scope: Any) -> None:
+    """A list is no scope; nothing is sent."""
+    async with PasswordlessClient("tenant.example", "client", profile=TESTING) as client:
+        with pytest.raises(UsageError, match="scope"):
+            await client.sessions.login(ADA, "123456", scope=scope)
 
 
 @pytest.mark.parametrize("lifetime", [0, -1, float("nan"), True, "1"])
