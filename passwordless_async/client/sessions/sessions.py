@@ -89,6 +89,7 @@ class Sessions:
         redirect_uri: str | None = None,
         max_age: int | None = None,
         key: DPoPKey | None = None,
+        extra_parameters: Mapping[str, str] | None = None,
         forwarded_for: IpAddress | str | None = None,
         user: str | None = None,
         data: Mapping[str, Any] | None = None,
@@ -109,6 +110,7 @@ class Sessions:
             redirect_uri: As for ``client.exchange``.
             max_age: As for ``client.exchange``.
             key: As for ``client.exchange``.
+            extra_parameters: As for ``client.exchange``.
             forwarded_for: As for ``client.exchange``.
             user: As for :meth:`open`.
             data: As for :meth:`open`.
@@ -134,6 +136,7 @@ class Sessions:
             redirect_uri=redirect_uri,
             max_age=max_age,
             key=key,
+            extra_parameters=extra_parameters,
         )
         session = await self._openings.run(
             login, lambda tokens: _user_of(tokens, user), forwarded_for=forwarded_for, wanted=wanted

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import inspect
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -25,6 +26,7 @@ from passwordless_async import (
 )
 from passwordless_async._common import clock as _clock
 from passwordless_async.client.sessions import opening
+from passwordless_async.client.sessions.sessions import Sessions
 from passwordless_async.client.traffic.single_flight import SingleFlight
 from passwordless_async.testing import Fault, LocalTenant
 
@@ -59,6 +61,15 @@ async def test_a_login_is_a_session_that_every_machine_reads(store: Any) -> None
         assert "Firefox" not in repr(info)
         opened_alone = await here.sessions.open(session.tokens, data=DATA)
         assert (await there.sessions.get(opened_alone)).data == DATA
+
+
+async def test_a_login_takes_what_an_exchange_takes() -> None:
+    """Each parameter of the grant, under the same name; the tenant gets those that it reads itself too."""
+    exchange = inspect.signature(PasswordlessClient.exchange).parameters
+    assert list(inspect.signature(Sessions.login).parameters)[: len(exchange)] == list(exchange)
+    async with opened(MemoryStore()) as (tenant, (client,)):
+        await log_in(client, await code(tenant, client), extra_parameters={"acr_values": "gold"})
+        assert tenant.requests[-1].form["acr_values"] == "gold"
 
 
 async def test_concurrent_logins_with_one_code_are_one_session() -> None:
