@@ -30,6 +30,7 @@ from passwordless_async import (
     UsageError,
 )
 from passwordless_async._common.secret import Secret
+from passwordless_async.auth0.tokens import owner_of
 from passwordless_async.client import refreshes
 from passwordless_async.client.refreshes import is_unspent, token_hash
 from passwordless_async.errors import ProtocolError
@@ -506,6 +507,7 @@ async def test_a_final_answer_is_remembered() -> None:
     async with opened() as (tenant, client, tokens):
         client._refreshes._flights._keep = 0.0
         renewed = await client.refresh(tokens)
+        assert [client._refreshes.is_replaced(each) for each in (tokens, renewed)] == [True, False]
         async with PasswordlessClient(tenant.url, tenant.public_client_id, profile=TESTING) as elsewhere:
             await elsewhere.revoke(renewed)
         replaced, refused = "spent before, and replaced", "invalid_grant"
@@ -743,6 +745,23 @@ async def test_a_revocation_that_was_cancelled_on_the_wire_counts() -> None:
         await cancelled(revoking)
         answer.set()
         assert client._refreshes.is_revoked(token_hash(tokens), tokens)
+
+
+async def test_a_revocation_goes_to_the_dispatcher_for_its_user_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Which shares by user. Tokens that cannot be revoked are refused first, whatever the dispatcher would say."""
+    async with opened() as (_, client, tokens):
+        calls: list[Any] = []
+
+        async def run(call: object, _departure: object) -> None:
+            calls.append(call)
+
+        monkeypatch.setattr(client._dispatcher, "run", run)
+        without, others = attrs.evolve(tokens, refresh_token=None), attrs.evolve(tokens, client_id="other")
+        for wrong, problem in ((without, "offline_access"), (others, "must be this application's")):
+            with pytest.raises(UsageError, match=problem):
+                await client.revoke(wrong)
+        await client.revoke(tokens)
+        assert [call.user for call in calls] == [owner_of(tokens)]
 
 
 async def test_tokens_whose_revocation_was_refused_count_as_revoked() -> None:
