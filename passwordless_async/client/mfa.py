@@ -235,7 +235,7 @@ class MfaClient:
     async def _orphaned(self, who: Email | Phone | AuthSession | None, result: MfaTokenSet | PasswordlessError) -> None:
         await self._orphans.take(Operation.MFA, orphan_of(result, who=who))
 
-    async def aclose(self, *, grace: float = 0.0) -> int:
+    async def aclose(self, *, grace: float) -> int:
         """Wait ``grace`` seconds for factors on the wire, cancel the rest; return the number of abandoned ones."""
         abandoned = await asyncio.gather(
             self._verifications.aclose(grace=grace),
