@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+import inspect
+
 import pytest
 
+from passwordless_async import PasswordlessClient
 from passwordless_async.cli.gateway.settings import REQUIRED, SECRETS, SETTINGS
+from passwordless_async.gateway import Gateway
+from passwordless_async.stores.redis import RedisStore
 
 
 @pytest.mark.parametrize("name", list(SETTINGS))
@@ -28,3 +33,15 @@ def test_a_secret_is_no_setting_and_where_it_is_kept_is_one() -> None:
     """What is required is a setting too."""
     assert SECRETS.keys() & SETTINGS.keys() == set()
     assert {*SECRETS.values(), *REQUIRED} <= SETTINGS.keys()
+
+
+def test_defaults_are_those_of_the_library() -> None:
+    """A setting and an argument of one name have one default."""
+    arguments = {
+        name: parameter.default
+        for made in (RedisStore, PasswordlessClient, Gateway)
+        for name, parameter in inspect.signature(made).parameters.items()
+    }
+    shared = {name for name in SETTINGS.keys() & arguments.keys() if SETTINGS[name].default is not None} - {"store"}
+    assert {"scope", "identifiers", "return_to", "trusted_proxies", "dpop", "prefix"} <= shared
+    assert {name: SETTINGS[name].default for name in shared} == {name: arguments[name] for name in shared}
