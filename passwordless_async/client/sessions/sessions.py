@@ -37,7 +37,7 @@ if TYPE_CHECKING:
     from passwordless_async.stores.keyring import KeyRing
 
 _MAX_DATA = 4096  # characters of JSON
-_MAX_APIS = 8  # sets of origins of a session whose objects for API calls are kept for its next calls
+_MAX_APIS = 8  # objects for API calls that a session keeps for its next calls, one for each set of origins
 T = TypeVar("T")
 
 

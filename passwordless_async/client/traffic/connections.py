@@ -1,4 +1,4 @@
-"""Sessions of aiohttp whose requests check their connections: for the tenant, for APIs and for upstreams.
+"""Sessions of aiohttp that check the connection of each request: for the tenant, for APIs and for upstreams.
 
 Invariants:
 
