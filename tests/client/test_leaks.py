@@ -195,6 +195,7 @@ async def test_a_session_identifier_or_a_token_that_is_refused_does_not_show(
 TOKENS = TokenSet(Secret("a"), "DPoP", None, "", None, None, None, DPoPKey.generate())
 DATA_DOORS: dict[str, Callable[[PasswordlessClient, Any], Any]] = {
     "sessions.login": lambda client, given: client.sessions.login(ADA, "123456", data=given),
+    "extra_parameters": lambda client, given: client.sessions.login(ADA, "123456", extra_parameters=given),
     "sessions.open": lambda client, given: client.sessions.open(TOKENS, data=given),
     "sessions.keep": lambda client, given: client.sessions.keep(TOKENS, data=given),
     "sessions.update": lambda client, given: client.sessions.update("unknown", data=given),

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import attrs
 
 from passwordless_async._common import arguments as _check
-from passwordless_async._common.secret import Secret, SecretDict, conceal, hide
+from passwordless_async._common.secret import Secret, SecretDict, conceal, conceal_mapping, hide
 from passwordless_async.auth0.identity import Login
 from passwordless_async.auth0.tokens import TokenSet
 from passwordless_async.client.sessions.opening import Opening, Openings
@@ -124,6 +124,7 @@ class Sessions:
             PasswordlessError: As ``client.exchange``.
         """
         otp, key, data = conceal(otp), hide(key), _concealed_data(data)
+        extra_parameters = conceal_mapping(extra_parameters)
         wanted = _wanted(user, data, lifetime, by_sid=by_sid)
         if user is None and "openid" not in (_check.scope(scope) or "").split():
             raise UsageError("scope", "must have openid, unless user is given: the session would have no user")
