@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import sys
 import traceback
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -50,6 +51,11 @@ class Sample:
     sockets: int
     tasks: int = 0
     timers: int = 0
+
+
+def tell(sample: Sample, logins: int) -> None:
+    """Say on standard error how far a run of hours is."""
+    print(f"{sample.logins:,} of {logins:,} logins, {sample.memory:.1f} MB", file=sys.stderr, flush=True)
 
 
 def slope(samples: Sequence[Sample], figure: str) -> float:

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 import attrs
 
 from benchmarks import moved_clock
-from benchmarks.growth import SAMPLES, Sample, most, resident, slope, sockets, timers, told
+from benchmarks.growth import SAMPLES, Sample, most, resident, slope, sockets, tell, timers, told
 from benchmarks.measure import Series
 from benchmarks.report import Bar, Report, Row
 from passwordless_async import INTERACTIVE, Email, Lifetimes, MemoryStore, PasswordlessClient
@@ -141,6 +141,7 @@ class Crowd:
                 done += len(users)
                 if done >= self._logins * (len(self._samples) + 1) / SAMPLES:
                     self._samples.append(self._sample(done))
+                    tell(self._samples[-1], self._logins)
         return self._figures(time.perf_counter() - began)
 
     async def _batch(self, client: PasswordlessClient, users: Sequence[int]) -> None:

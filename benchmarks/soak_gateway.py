@@ -22,7 +22,7 @@ from redis.asyncio import Redis
 
 from benchmarks import moved_clock, soak
 from benchmarks.gateway_browsers import WORKERS, Browser, Crowd, Seen, site
-from benchmarks.growth import SAMPLES, Sample, resident, slope, sockets, told
+from benchmarks.growth import SAMPLES, Sample, resident, slope, sockets, tell, told
 from benchmarks.redis_server import redis_server
 from passwordless_async.testing import TenantProcess, TenantSettings
 
@@ -119,6 +119,7 @@ class _Crowds:
                     os.kill(pid, moved_clock.SIGNAL)
                 if done >= self._logins * (len(self._samples) + 1) / SAMPLES:
                     self._samples.append(self._sample(done))
+                    tell(self._samples[-1], self._logins)
         return self._figures(time.perf_counter() - began)
 
     async def _live(self, browser: Browser, number: int) -> None:
