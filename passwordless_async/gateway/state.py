@@ -42,8 +42,8 @@ class LoginState:
             ``recovery``.
         factor_name: Where its code was sent, masked; None if it was not sent.
         enrolment: What a new factor needs, until the user has confirmed it: a JSON object.
-        recovery_codes: Codes that the user has not confirmed to have saved: a JSON array. The login has already ended,
-            unless another factor is demanded.
+        recovery_codes: Codes that the user has not confirmed to have saved: a JSON array. They may be of an earlier
+            login of the same user.
         link: The sealed :class:`~passwordless_async.PendingLink`, if a link was sent.
         remember: Whether the user asked to stay logged in.
         stepping_up: The public name of the session that steps up; None for a login.

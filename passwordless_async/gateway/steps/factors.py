@@ -51,6 +51,7 @@ from passwordless_async.gateway.steps.pages import (
     is_of_other_login,
     new_start,
     reply_of,
+    sent_page,
     unconfirmed,
     way_back,
     with_codes,
@@ -194,7 +195,7 @@ async def show_recovery_codes(visit: Visit) -> Reply:
 
 
 async def keep_recovery_codes(visit: Visit) -> Reply:
-    """The user has saved the codes: continue with the next factor, at ``return_to``, or with a new login."""
+    """The user has saved the codes: continue with the pending login, at ``return_to``, or with a new login."""
     login = visit.login
     if login is None:
         return attrs.evolve(way_back(visit), login=None)
@@ -204,6 +205,8 @@ async def keep_recovery_codes(visit: Visit) -> Reply:
         return with_codes(visit, reply, unconfirmed(login))
     if login.mfa is not None:
         return await _next_factor(visit, attrs.evolve(login, recovery_codes=None))
+    if login.sent_at is not None:
+        return sent_page(visit, attrs.evolve(login, recovery_codes=None), moved=True)
     if visit.session is None:
         return attrs.evolve(identifier_page(visit, new_start(visit)), location="/login")
     return attrs.evolve(way_back(visit, login.return_to), login=None)

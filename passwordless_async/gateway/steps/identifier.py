@@ -43,7 +43,9 @@ from passwordless_async.gateway.steps.pages import (
     new_start,
     newest_path,
     sent_page,
+    unconfirmed,
     unsent,
+    with_codes,
 )
 
 if TYPE_CHECKING:
@@ -195,7 +197,8 @@ def _callback(visit: Visit) -> str:
 
 async def cancel(visit: Visit) -> Reply:
     """Let the user name another address."""
-    return attrs.evolve(identifier_page(visit, new_start(visit)), location="/login")
+    reply = attrs.evolve(identifier_page(visit, new_start(visit)), location="/login")
+    return with_codes(visit, reply, unconfirmed(visit.login))
 
 
 def _who(visit: Visit) -> Email | Phone:

@@ -205,8 +205,8 @@ def with_codes(visit: Visit, reply: Reply, codes: list[str]) -> Reply:
     """Return a reply that shows recovery codes first, with its problem; they stay in the login until confirmed."""
     if not codes:
         return reply
-    if isinstance(reply.login, LoginState) and reply.login.mfa is not None:
-        login = reply.login
+    if isinstance(reply.login, LoginState) and (reply.login.mfa is not None or reply.login.sent_at is not None):
+        login = reply.login  # it continues when they are confirmed
     else:
         # Under another name: the login itself has ended. Another user's login replaces it, and shows none of them.
         before = visit.login or new_login(visit)

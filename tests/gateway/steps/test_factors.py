@@ -599,6 +599,24 @@ async def test_recovery_codes_of_a_login_that_failed_stay(monkeypatch: pytest.Mo
         assert (seen.path, codes_in(seen), browser.cookie("session") is None) == ("/recovery-codes", [new], False)
 
 
+async def test_recovery_codes_of_a_login_that_failed_after_the_next_code_was_sent(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Confirming them does not end the next login; naming another address shows them first."""
+    async with sites.opened() as site:
+        browser, used = await at_recovery(site)
+        monkeypatch.setattr(site.store.inner, "open", full)
+        shown = codes_in(await browser.post("/factor", {"code": used}))
+        await browser.start()
+        seen = await browser.post("/login/cancel")
+        assert (seen.path, codes_in(seen)) == ("/recovery-codes", shown)
+        await browser.start()
+        await browser.get("/recovery-codes")
+        seen = await browser.post("/recovery-codes")
+        assert (seen.path, seen.title) == ("/code", "Enter your code")
+        assert (await browser.get("/recovery-codes")).path != "/recovery-codes"
+
+
 async def test_a_step_up_before_recovery_codes_are_confirmed() -> None:
     """It begins when the user has confirmed them: it replaces the login."""
     async with sites.opened() as site:
