@@ -9,21 +9,17 @@ from typing import TYPE_CHECKING, Any, Self
 from passwordless_async._common import arguments as _check
 from passwordless_async._common.origin import origin_of
 from passwordless_async._common.secret import always_printable, conceal, conceal_mapping, hide
-from passwordless_async.auth0 import life_cycle, link
 from passwordless_async.auth0.application import ID_TOKEN_ALGORITHMS, Application
 from passwordless_async.auth0.client_auth import ClientAuth, ForwardedFor, NoClientAuth, TlsClientAuth
 from passwordless_async.auth0.clocks import CLOCK_SKEW
-from passwordless_async.auth0.database import DeliveryMethod, start_database
-from passwordless_async.auth0.identity import AuthSession, Email, Login, Phone, user
+from passwordless_async.auth0.identity import AuthSession, Email, Login, Phone
 from passwordless_async.auth0.link import PendingLink
-from passwordless_async.auth0.start import Send, start
-from passwordless_async.auth0.tenant import DPoPMode, Tenant, own_key
-from passwordless_async.auth0.tokens import owner_of
+from passwordless_async.auth0.tenant import DPoPMode, Tenant
 from passwordless_async.client.api.handovers import Handovers, OnRefresh
 from passwordless_async.client.api.user_sessions import UserSessions
 from passwordless_async.client.bulk import Batch, Item, Result, outcomes
 from passwordless_async.client.codes import Codes
-from passwordless_async.client.events import Emitter, OnEvent, Operation
+from passwordless_async.client.events import Emitter, OnEvent
 from passwordless_async.client.logins import Logins
 from passwordless_async.client.logouts import Logouts
 from passwordless_async.client.mfa import MfaClient
@@ -36,8 +32,9 @@ from passwordless_async.client.sessions.sessions import Sessions
 from passwordless_async.client.sessions.values import Lifetimes
 from passwordless_async.client.shared.peers import Peers
 from passwordless_async.client.starts import Starts
-from passwordless_async.client.traffic.dispatcher import Call, Dispatcher
+from passwordless_async.client.traffic.dispatcher import Dispatcher
 from passwordless_async.client.traffic.transport import Transport
+from passwordless_async.client.userinfo import fetch_userinfo
 from passwordless_async.dpop import DPoPKey, NonceCache
 from passwordless_async.errors import UsageError
 from passwordless_async.stores import KeyRing, MemoryStore, Store
@@ -49,7 +46,9 @@ if TYPE_CHECKING:
     from aiohttp import ClientResponse, ClientSession
 
     from passwordless_async._common.user_address import IpAddress
+    from passwordless_async.auth0.database import DeliveryMethod
     from passwordless_async.auth0.logout_token import LogoutToken
+    from passwordless_async.auth0.start import Send
     from passwordless_async.auth0.tokens import StartReceipt, TokenSet
     from passwordless_async.client.api.user_session import UserSession
 
@@ -305,19 +304,9 @@ class PasswordlessClient:
             OutcomeUnknown: There was no response; a code may be on its way.
         """
         captcha, auth_params = conceal(captcha), conceal_mapping(auth_params)
-        call = Call(
-            Operation.START,
-            lambda: start(
-                self._tenant,
-                user("who", who),
-                send=send,
-                language=language,
-                forwarded_for=forwarded_for,
-                captcha=captcha,
-                auth_params=auth_params,
-            ),
+        return await self._starts.start(
+            who, forwarded_for, send=send, language=language, captcha=captcha, auth_params=auth_params
         )
-        return await self._starts.run(who, forwarded_for, call)
 
     async def start_link(
         self,
@@ -350,21 +339,16 @@ class PasswordlessClient:
             The pending login for :meth:`exchange_link`. Store it with the browser's session, and keep it secret.
         """
         key, captcha = hide(key), conceal(captcha)
-        call = Call(
-            Operation.START,
-            lambda: link.start_link(
-                self._tenant,
-                who,
-                redirect_uri=redirect_uri,
-                scope=scope,
-                audience=audience,
-                key=key,
-                language=language,
-                forwarded_for=forwarded_for,
-                captcha=captcha,
-            ),
+        return await self._starts.start_link(
+            who,
+            forwarded_for,
+            redirect_uri=redirect_uri,
+            scope=scope,
+            audience=audience,
+            key=key,
+            language=language,
+            captcha=captcha,
         )
-        return await self._starts.run(who, forwarded_for, call)
 
     async def exchange_link(self, pending: PendingLink, callback_url: str) -> TokenSet:
         """Exchange the code of a link's callback for tokens (RFC 6749 §4.1.3, RFC 7636, RFC 9449 §10).
@@ -404,18 +388,9 @@ class PasswordlessClient:
         Returns:
             The handle to pass to :meth:`exchange` instead of the user.
         """
-        call = Call(
-            Operation.START,
-            lambda: start_database(
-                self._tenant,
-                user("who", who),
-                connection=connection,
-                allow_signup=allow_signup,
-                delivery_method=delivery_method,
-                forwarded_for=forwarded_for,
-            ),
+        return await self._starts.start_database(
+            who, forwarded_for, connection=connection, allow_signup=allow_signup, delivery_method=delivery_method
         )
-        return await self._starts.run(who, forwarded_for, call)
 
     def start_many(
         self,
@@ -587,14 +562,7 @@ class PasswordlessClient:
             MalformedAnswer: The response violates the protocol, or is about another user.
         """
         tokens = hide(tokens)
-        key = own_key(self._tenant, tokens)
-        call = Call(
-            Operation.USERINFO,
-            lambda: life_cycle.userinfo(self._tenant, tokens),
-            is_proven=key is not None,
-            user=owner_of(tokens),
-        )
-        return await self._dispatcher.run(call)
+        return await fetch_userinfo(self._tenant, self._dispatcher, tokens)
 
     def before_closing(self, close: Callable[[], Awaitable[None]]) -> None:
         """Register a coroutine function to call at closing: after the calls end, before the connections close.

@@ -322,15 +322,6 @@ async def test_a_stolen_refresh_token_is_of_no_use() -> None:
             await client.refresh(stolen)
 
 
-async def test_an_access_token_that_ended() -> None:
-    """Userinfo tells an access token that is no longer good from other refusals."""
-    async with opened("none") as (tenant, client):
-        tokens = await log_in(tenant, client)
-        tenant.revoke_access_tokens(ADA)
-        with pytest.raises(InvalidToken):
-            await client.userinfo(tokens)
-
-
 @pytest.mark.parametrize(
     ("body", "challenge"),
     [(b"Unauthorized", ""), (b"", 'Bearer error="invalid_token"'), ({}, 'DPoP error="invalid_token", algs="ES256"')],
