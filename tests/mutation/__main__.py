@@ -14,24 +14,26 @@ sys.path.insert(0, str(Path(__file__).parent.parent))
 from helpers.searches import at_least, command
 
 with command():
+    from mutation.equivalents import LIST, Equivalents
     from mutation.mutants import Mutant, mutants_of
     from mutation.running import Sandbox, stages
 
-_EQUIVALENTS = Path(__file__).with_name("equivalents.toml")
-
 
 def main() -> int:
-    """Run the command; 1 if fewer mutants of a package are killed than asked for. Listed equivalents do not count."""
+    """Run the command; 1 if fewer mutants of a package are killed than asked for, 2 if the list is stale."""
     arguments = _arguments()
     tables = tomllib.loads(Path("pyproject.toml").read_text(encoding="utf-8"))["tool"]["mutation"]
-    listed = tomllib.loads(_EQUIVALENTS.read_text(encoding="utf-8"))
+    equivalents = Equivalents.read()
     found = [mutant for path in arguments.paths for module in _modules(path) for mutant in _mutants(module)]
+    if stale := equivalents.stale(arguments.paths, found):
+        sys.stderr.write(f"{LIST.name} lists what is no mutant: {'; '.join(stale)}\n")
+        return 2
     if arguments.sample:
         found = random.Random(arguments.seed).sample(found, min(arguments.sample, len(found)))  # noqa: S311 - no secret
     counts: dict[str, Counter[str]] = defaultdict(Counter)
     with Sandbox.made() as sandbox:
         for module in dict.fromkeys(mutant.module for mutant in found):
-            unlisted = [mutant for mutant in found if mutant.module == module and not _is_listed(mutant, listed)]
+            unlisted = [mutant for mutant in found if mutant.module == module and mutant not in equivalents]
             count = counts[Path(module).parts[1].removesuffix(".py")]
             count["equivalent"] += sum(mutant.module == module for mutant in found) - len(unlisted)
             count["tried"] += len(unlisted)
@@ -45,10 +47,6 @@ def main() -> int:
                 _say(f"{module}: {len(unlisted) - len(survivors)} of {len(unlisted)} killed")
     shares = [_report(package, count) for package, count in sorted(counts.items())]
     return int(min(shares, default=100.0) < arguments.at_least)
-
-
-def _is_listed(mutant: Mutant, listed: dict[str, dict[str, str]]) -> bool:
-    return f"{mutant.before} -> {mutant.after}" in listed.get(f"{mutant.module} {mutant.function}", {})
 
 
 def _report(package: str, count: Counter[str]) -> float:
