@@ -65,6 +65,7 @@ CROSS_CUTTING = {
     "client/test_leaks.py": "secrets in errors, logs and reprs, through the whole client",
     "client/test_mfa_leaks.py": "the same for second factors",
     "client/test_quota_kept.py": "the quota, through gate, pace, dispatcher and bulk",
+    "mutation/test_equivalents.py": "the mutants: which of them do the same as the original",
     "mutation/test_mutants.py": "the mutants, which are made of the package",
     "mutation/test_replacing.py": "the mutants: how a function that is imported becomes one",
     "mutation/test_running.py": "the mutants: what the end of their tests says of them",

@@ -43,8 +43,8 @@ def test_a_stale_list_is_refused(tmp_path: Path) -> None:
     (tmp_path / "passwordless_async").mkdir()
     (tmp_path / "passwordless_async" / "__init__.py").touch()
     (tmp_path / "pyproject.toml").write_text("[tool.mutation]\n", encoding="utf-8")
-    command = [sys.executable, LIST.with_name("__main__.py"), "passwordless_async"]
-    ended = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
+    command = [sys.executable, str(LIST.with_name("__main__.py")), "passwordless_async"]
+    ended = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)  # noqa: S603 - this interpreter
     stale = Equivalents.read().stale([Path("passwordless_async")], [])
     assert (ended.returncode, ended.stdout) == (2, "")
     assert ended.stderr == f"equivalents.toml lists what is no mutant: {'; '.join(stale)}\n"
