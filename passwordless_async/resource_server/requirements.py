@@ -4,7 +4,8 @@ RFC 6749 §3.3, RFC 9068 §2.2.3, RFC 9470. Invariants:
 
 - Requirements are checked when they are set, not at the first request.
 - A claim that is missing, or of a wrong type, meets no requirement.
-- A refusal names a scope that the token lacks only in its advice, which is not sent to the client.
+- The response to a refused request names the scopes that the request requires. Which of them the token lacks is only
+  in the error's advice, which is not sent.
 """
 
 from __future__ import annotations

@@ -7,10 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from helpers.tenant_wire import Wire
-from passwordless_async.testing import (
-    Fault,
-)
+from passwordless_async.testing import Fault
 from passwordless_async.testing.faults import Faults
 
 if TYPE_CHECKING:

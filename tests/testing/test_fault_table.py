@@ -12,13 +12,8 @@ from joserfc import jws, jwt
 from joserfc.errors import BadSignatureError
 from joserfc.jwk import KeySet
 
-from helpers.tenant_wire import ADA, Wire, published_keys, segment_of
-from passwordless_async.testing import (
-    BOUND_API,
-    ClaimFault,
-    Fault,
-    KeySetFault,
-)
+from helpers.tenant_wire import ADA, published_keys, segment_of
+from passwordless_async.testing import BOUND_API, ClaimFault, Fault, KeySetFault
 from passwordless_async.testing.fault_table import FAULTS
 
 if TYPE_CHECKING:

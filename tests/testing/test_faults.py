@@ -6,13 +6,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from helpers.tenant_wire import Wire, segment_of
-from passwordless_async.testing import (
-    BOUND_API,
-    ClaimFault,
-    Fault,
-    KeySetFault,
-)
+from helpers.tenant_wire import segment_of
+from passwordless_async.testing import BOUND_API, ClaimFault, Fault, KeySetFault
 
 if TYPE_CHECKING:
     from helpers.tenant_wire import Opener, Wire

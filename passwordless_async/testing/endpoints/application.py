@@ -209,8 +209,9 @@ def _is_before_the_secret(response: web.Response) -> bool:
         body = json.loads(response.text or "")
     except ValueError:
         return False
-    has_checked = isinstance(body, dict) and body.get("error_description") == refusals.DATABASE_CODE.description
-    return isinstance(body, dict) and not has_checked and body.get("error") in _BEFORE_THE_SECRET
+    members = body.values() if isinstance(body, dict) else ()  # a refusal names them in several ways
+    words = {value for value in members if isinstance(value, str)}
+    return not words.isdisjoint(_BEFORE_THE_SECRET) and refusals.DATABASE_CODE.description not in words
 
 
 def _hang_up(request: web.Request) -> web.StreamResponse:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from email.utils import parsedate_to_datetime
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -59,13 +59,25 @@ async def test_other_paths_and_methods(wire: Wire) -> None:
         (503, "temporarily_unavailable", 1),
     ],
 )
-async def test_a_secret_that_was_not_checked_may_come_again(wire: Wire, status: int, error: str, again: int) -> None:
+@pytest.mark.parametrize("members", [("error", "error_description"), ("code", "message")])
+async def test_a_secret_that_was_not_checked_may_come_again(
+    wire: Wire, status: int, error: str, again: int, members: tuple[str, str]
+) -> None:
     """Proof, client and form are checked before a code is; after any other response it may be spent."""
-    wire.tenant.faults.add(Fault.REFUSAL, path="/oauth/token", status=status, error=error)
+    wire.tenant.faults.add(Fault.REFUSAL, path="/oauth/token", status=status, error=error, members=members)
     for _ in range(2):
         await wire.exchange(otp="000000")
 
     assert wire.tenant.stats.presented_again == again
+
+
+async def test_a_response_without_a_code_tells_nothing_about_the_secret(wire: Wire) -> None:
+    """It may be spent, also if the member of the code has no text."""
+    malformed: Any = ["invalid_client"]
+    wire.tenant.faults.add(Fault.REFUSAL, path="/oauth/token", status=401, error=malformed)
+    assert [(await wire.exchange(otp="000000")).status for _ in range(2)] == [401, 401]
+
+    assert wire.tenant.stats.presented_again == 1
 
 
 async def test_a_refused_refresh_spends_nothing(wire: Wire) -> None:
