@@ -33,13 +33,13 @@ async def end_sessions(visit: Visit) -> Reply:
             ended = await client.sessions.close_at_provider(user=logout.sub, sid=logout.sid)
     except PasswordlessError as error:
         visit.audit(AuditKind.REFUSED, reason=error.code)
-        return _refused(error)
+        return _refusal(error)
     for name in ended:
         visit.audit(AuditKind.ENDED, user=logout.sub, session=name, reason="provider")
     return Reply(page=Page.LOGGED_OUT, is_json=True)
 
 
-def _refused(error: PasswordlessError) -> Reply:
+def _refusal(error: PasswordlessError) -> Reply:
     # Messages of the store or the network are for the operator, not for the sender.
     is_invalid = isinstance(error, InvalidLogoutToken)
     facts = {

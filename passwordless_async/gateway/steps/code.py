@@ -23,7 +23,7 @@ from passwordless_async.gateway.problems import problem_of
 from passwordless_async.gateway.replies import Page, Problem, Reply
 from passwordless_async.gateway.steps.factors import second_factor
 from passwordless_async.gateway.steps.home import without_login
-from passwordless_async.gateway.steps.logging_in import logged_in
+from passwordless_async.gateway.steps.logging_in import finish_login
 from passwordless_async.gateway.steps.pages import OTHER_LOGIN, code_page, is_of_other_login
 
 if TYPE_CHECKING:
@@ -58,12 +58,12 @@ async def log_in(visit: Visit) -> Reply:
     except MfaRequired as error:
         return await second_factor(visit, login, error)
     except PasswordlessError as error:
-        return _refused(visit, login, error)
+        return _refusal_page(visit, login, error)
     if session is None:
         # The code is spent, and its tokens were given up: the user needs another code.
         login = attrs.evolve(login, sent_at=None, attempts_left=None)
         return code_page(visit, login, Problem("outcome_unknown"), HTTPStatus.SERVICE_UNAVAILABLE)
-    return await logged_in(visit, login, session.identifier)
+    return await finish_login(visit, login, session.identifier)
 
 
 async def _session(visit: Visit, login: LoginState, who: User, code: Secret) -> StoredSession | None:
@@ -82,7 +82,7 @@ async def _session(visit: Visit, login: LoginState, who: User, code: Secret) -> 
         return None
 
 
-def _refused(visit: Visit, login: LoginState, error: PasswordlessError) -> Reply:
+def _refusal_page(visit: Visit, login: LoginState, error: PasswordlessError) -> Reply:
     problem, status = problem_of(error, "code" if isinstance(error, WrongCode | InvalidInput) else None)
     left = error.attempts_left if isinstance(error, WrongCode) else login.attempts_left
     login = attrs.evolve(login, attempts_left=left)

@@ -67,7 +67,7 @@ async def enrol(visit: Visit) -> Reply:
         return enrolment_choice(login, state, OTHER_LOGIN, HTTPStatus.CONFLICT)
     kind = visit.form.get("kind", Secret(""))
     try:
-        association = await _associated(visit, login, state, kind)
+        association = await _associate(visit, login, state, kind)
     except PasswordlessError as error:
         is_of_phone = kind in OF_PHONES
         problem, status = problem_of(error, "phone" if is_of_phone and isinstance(error, InvalidInput) else None)
@@ -94,7 +94,7 @@ def enrolment_page(login: LoginState, problem: Problem | None = None, status: in
     return Reply(page=Page.ENROLMENT, facts=facts, login=login, problem=problem, status=status)
 
 
-async def _associated(visit: Visit, login: LoginState, state: MfaState, kind: str) -> Association:
+async def _associate(visit: Visit, login: LoginState, state: MfaState, kind: str) -> Association:
     """Associate a factor; its message counts in the budgets before it is sent."""
     associate = visit.services.client.mfa.associate
     if kind == "otp":

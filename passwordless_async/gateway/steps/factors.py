@@ -42,7 +42,7 @@ from passwordless_async.gateway.problems import problem_of
 from passwordless_async.gateway.replies import Page, Problem, Reply
 from passwordless_async.gateway.steps.enrolment import enrolment_choice, enrolment_page
 from passwordless_async.gateway.steps.home import without_login
-from passwordless_async.gateway.steps.logging_in import keep, logged_in
+from passwordless_async.gateway.steps.logging_in import finish_login, keep
 from passwordless_async.gateway.steps.mfa_login import OF_PHONES, mfa_state, sealed, user_of
 from passwordless_async.gateway.steps.pages import (
     OTHER_LOGIN,
@@ -52,7 +52,7 @@ from passwordless_async.gateway.steps.pages import (
     new_start,
     reply_of,
     sent_page,
-    unconfirmed,
+    unconfirmed_codes,
     way_back,
     with_codes,
 )
@@ -85,16 +85,16 @@ _POLL_SECONDS = 5  # the service allows twelve polls a minute
 async def second_factor(visit: Visit, login: LoginState, error: MfaRequired) -> Reply:
     """Continue with the preferred factor, after the service has demanded one."""
     if error.state is None:
-        return _ended(visit, error)
+        return _failure_page(visit, error)
     login = attrs.evolve(login, mfa=sealed(visit, error.state), factor=None, enrolment=None)
     try:
         factors = await _factors(visit, error.state)
         if not factors:
             return enrolment_choice(login, error.state)
         best = min(factors, key=lambda factor: _PREFERRED.index(_kind(factor)))
-        return await _asked(visit, login, error.state, best, factors)
+        return await _ask_or_choose(visit, login, error.state, best, factors)
     except PasswordlessError as failure:
-        return _ended(visit, failure)
+        return _failure_page(visit, failure)
 
 
 async def show(visit: Visit) -> Reply:
@@ -113,7 +113,7 @@ async def show_choice(visit: Visit) -> Reply:
     try:
         factors = await _factors(visit, state)
     except PasswordlessError as error:
-        return _ended(visit, error)
+        return _failure_page(visit, error)
     return _choice_page(login, factors) if factors else enrolment_choice(login, state)
 
 
@@ -137,9 +137,9 @@ async def choose(visit: Visit) -> Reply:
         chosen = next((each for each in factors if each.id == wanted), None)
         if chosen is None:
             return Reply(page=Page.FACTORS, location="/factors")
-        return await _asked(visit, login, state, chosen, factors)
+        return await _ask_or_choose(visit, login, state, chosen, factors)
     except PasswordlessError as error:
-        return _ended(visit, error)
+        return _failure_page(visit, error)
 
 
 async def verify(visit: Visit) -> Reply:
@@ -158,14 +158,14 @@ async def verify(visit: Visit) -> Reply:
 async def _verify(visit: Visit, login: LoginState, state: MfaState) -> Reply:
     outcome: MfaTokenSet | PasswordlessError
     try:
-        outcome = await _verified(visit, login, state)
-        reply = await reply_of(visit, _finished(visit, login, outcome))
+        outcome = await _present(visit, login, state)
+        reply = await reply_of(visit, _finish(visit, login, outcome))
     except MfaRequired as error:
         outcome, reply = error, await second_factor(visit, login, error)
     except _GOES_ON as error:
         return factor_page(login, *problem_of(error, _field_of(error, login)))
     except PasswordlessError as error:
-        outcome, reply = error, _ended(visit, error)
+        outcome, reply = error, _failure_page(visit, error)
     return with_codes(visit, reply, _codes(visit, login, outcome))
 
 
@@ -174,7 +174,7 @@ def _field_of(error: PasswordlessError, login: LoginState) -> str | None:
     return "code" if isinstance(error, WrongCode | InvalidInput) and login.factor != "push" else None
 
 
-async def _finished(visit: Visit, login: LoginState, tokens: MfaTokenSet) -> Reply:
+async def _finish(visit: Visit, login: LoginState, tokens: MfaTokenSet) -> Reply:
     """End the login."""
     try:
         identifier = await keep(visit, login, tokens)
@@ -182,13 +182,13 @@ async def _finished(visit: Visit, login: LoginState, tokens: MfaTokenSet) -> Rep
         # The input is spent, and its tokens were given up.
         return identifier_page(visit, new_start(visit), Problem("login_not_kept"), HTTPStatus.SERVICE_UNAVAILABLE)
     except PasswordlessError as error:
-        return _ended(visit, error)
-    return await logged_in(visit, login, identifier)
+        return _failure_page(visit, error)
+    return await finish_login(visit, login, identifier)
 
 
 async def show_recovery_codes(visit: Visit) -> Reply:
     """Show recovery codes that the user has not confirmed yet."""
-    codes = unconfirmed(visit.login)
+    codes = unconfirmed_codes(visit.login)
     if not codes:
         return Reply(page=Page.HOME, location="/")
     return Reply(page=Page.RECOVERY_CODES, facts={"codes": codes})
@@ -202,7 +202,7 @@ async def keep_recovery_codes(visit: Visit) -> Reply:
     if login.who is not None and is_of_other_login(visit, login):
         # The form does not confirm the codes of that login, and does not end it.
         reply = expired_page(visit) if login.factor is None else factor_page(login, OTHER_LOGIN, HTTPStatus.CONFLICT)
-        return with_codes(visit, reply, unconfirmed(login))
+        return with_codes(visit, reply, unconfirmed_codes(login))
     if login.mfa is not None:
         return await _next_factor(visit, attrs.evolve(login, recovery_codes=None))
     if login.sent_at is not None:
@@ -232,7 +232,7 @@ def _kind(factor: Authenticator) -> str:
     return "recovery" if factor.authenticator_type == "recovery-code" else factor.authenticator_type
 
 
-async def _asked(
+async def _ask_or_choose(
     visit: Visit, login: LoginState, state: MfaState, factor: Authenticator, factors: list[Authenticator]
 ) -> Reply:
     """Ask for a factor; if its message may not be sent, let the user choose another one."""
@@ -260,7 +260,7 @@ def factor_page(login: LoginState, problem: Problem | None = None, status: int =
     return Reply(page=Page.FACTOR, facts=facts, login=login, problem=problem, status=status)
 
 
-async def _verified(visit: Visit, login: LoginState, state: MfaState) -> MfaTokenSet:
+async def _present(visit: Visit, login: LoginState, state: MfaState) -> MfaTokenSet:
     """Present the factor, within the budgets: a code counts as a guess, a push as a poll."""
     mfa, ledger = visit.services.client.mfa, visit.services.ledger
     who, challenge = user_of(login), state.challenge
@@ -268,21 +268,21 @@ async def _verified(visit: Visit, login: LoginState, state: MfaState) -> MfaToke
     if not is_typed and challenge is not None:
         await ledger.poll(who, visit.address)
         return await mfa.verify_oob(state, challenge)
-    code = _typed(visit, login)
+    code = _typed_code(visit, login)
     async with ledger.attempt(who, visit.address):
         if login.factor == "recovery":
-            return await _recovered(visit, state, code)
+            return await _present_recovery_code(visit, state, code)
         if login.factor == "otp" or challenge is None:
             return await mfa.verify_otp(state, code)
         return await mfa.verify_oob(state, challenge, binding_code=code)
 
 
-def _typed(visit: Visit, login: LoginState) -> Secret:
+def _typed_code(visit: Visit, login: LoginState) -> Secret:
     """Return what was typed. Only recovery codes may have letters; what cannot be a code raises ``InvalidInput``."""
     return visit.form.get("code", Secret("")) if login.factor == "recovery" else code_of(visit.form)
 
 
-async def _recovered(visit: Visit, state: MfaState, code: Secret) -> MfaTokenSet:
+async def _present_recovery_code(visit: Visit, state: MfaState, code: Secret) -> MfaTokenSet:
     tokens, _ = await visit.services.client.mfa.verify_recovery_code(state, code)
     return tokens
 
@@ -290,21 +290,21 @@ async def _recovered(visit: Visit, state: MfaState, code: Secret) -> MfaTokenSet
 def _codes(visit: Visit, login: LoginState, outcome: MfaTokenSet | PasswordlessError) -> list[str]:
     """Return the recovery codes to show with the reply to a factor."""
     if isinstance(outcome, PasswordlessError) and not isinstance(outcome, _ACCEPTED):
-        return unconfirmed(login)
+        return unconfirmed_codes(login)
     return _accepted_codes(visit, login, outcome.recovery_code)
 
 
 def _accepted_codes(visit: Visit, login: LoginState, successor: str | None = None) -> list[str]:
     """Return the codes that count once a factor was accepted: unconfirmed ones, a new factor's, and the next one."""
     enrolled = [] if login.enrolment is None else json.loads(login.enrolment)["recovery_codes"]
-    codes = [*unconfirmed(login), *enrolled, *(() if successor is None else (successor,))]
+    codes = [*unconfirmed_codes(login), *enrolled, *(() if successor is None else (successor,))]
     # The one that was typed is spent.
     return [code for code in dict.fromkeys(codes) if code != visit.form.get("code")]
 
 
-def _ended(visit: Visit, error: PasswordlessError) -> Reply:
+def _failure_page(visit: Visit, error: PasswordlessError) -> Reply:
     """Start again, because this login cannot continue. If just a factor's message is too old, request another."""
     problem, status = problem_of(error)
     if isinstance(error, CodeExpired) and visit.login is not None and visit.login.factor is not None:
         return factor_page(visit.login, problem, status)
-    return with_codes(visit, identifier_page(visit, new_start(visit), problem, status), unconfirmed(visit.login))
+    return with_codes(visit, identifier_page(visit, new_start(visit), problem, status), unconfirmed_codes(visit.login))

@@ -9,7 +9,7 @@ from passwordless_async._common import clock as _clock
 from passwordless_async.errors import BrokenSeal, InvalidSession
 from passwordless_async.gateway.browser import csrf_token
 from passwordless_async.gateway.replies import Page, Problem, Reply
-from passwordless_async.gateway.steps.pages import expired_page, unconfirmed, way_back, with_codes
+from passwordless_async.gateway.steps.pages import expired_page, unconfirmed_codes, way_back, with_codes
 
 if TYPE_CHECKING:
     from passwordless_async.client.sessions.values import StoredSession
@@ -37,7 +37,7 @@ def log_in_first(visit: Visit, *, back_to: str | None = None) -> Reply:
 async def without_login(visit: Visit, problem: Problem | None = None) -> Reply:
     """Answer a form of a login that has ended: it succeeded, for example before a double submit, or took too long."""
     if await session_of(visit) is not None:
-        return with_codes(visit, way_back(visit), unconfirmed(visit.login))
+        return with_codes(visit, way_back(visit), unconfirmed_codes(visit.login))
     return expired_page(visit, problem)
 
 

@@ -43,8 +43,8 @@ from passwordless_async.gateway.steps.pages import (
     new_start,
     newest_path,
     sent_page,
-    unconfirmed,
-    unsent,
+    unconfirmed_codes,
+    unsent_problem,
     with_codes,
 )
 
@@ -61,10 +61,10 @@ async def show(visit: Visit) -> Reply:
     """Ask who logs in."""
     login, fresh = visit.login, new_login(visit)
     if login is None:
-        return identifier_page(visit, fresh, unsent(visit))
+        return identifier_page(visit, fresh, unsent_problem(visit))
     if login.who is None:
         login = attrs.evolve(fresh, id=login.id, return_to=login.return_to)
-    return identifier_page(visit, attrs.evolve(login, return_to=newest_path(visit, login)), unsent(visit))
+    return identifier_page(visit, attrs.evolve(login, return_to=newest_path(visit, login)), unsent_problem(visit))
 
 
 async def send_code(visit: Visit) -> Reply:
@@ -127,7 +127,7 @@ async def start(
             return page(visit, login, Problem("link_unconfirmed"), status)
         return code_page(visit, sent, Problem("code_unconfirmed"), status)
     except PasswordlessError as error:
-        return _not_sent(visit, login, error, page)
+        return _unsent_page(visit, login, error, page)
     visit.audit(AuditKind.STARTED, login=sent)
     return sent_page(visit, sent if link is None else attrs.evolve(sent, link=link), moved=True)
 
@@ -140,7 +140,7 @@ async def _ask_application(visit: Visit, who: Email | Phone) -> None:
         await run(hook, starting)
 
 
-def _not_sent(visit: Visit, login: LoginState, error: PasswordlessError, page: PageOfLogin) -> Reply:
+def _unsent_page(visit: Visit, login: LoginState, error: PasswordlessError, page: PageOfLogin) -> Reply:
     services = visit.services
     if isinstance(error, CoolingDown):
         # A code or a link is on its way, or has just come.
@@ -198,7 +198,7 @@ def _callback(visit: Visit) -> str:
 async def cancel(visit: Visit) -> Reply:
     """Let the user name another address."""
     reply = attrs.evolve(identifier_page(visit, new_start(visit)), location="/login")
-    return with_codes(visit, reply, unconfirmed(visit.login))
+    return with_codes(visit, reply, unconfirmed_codes(visit.login))
 
 
 def _who(visit: Visit) -> Email | Phone:

@@ -41,7 +41,7 @@ from passwordless_async.gateway.replies import Page, Problem, Reply
 from passwordless_async.gateway.steps import identifier
 from passwordless_async.gateway.steps.factors import second_factor
 from passwordless_async.gateway.steps.home import session_of
-from passwordless_async.gateway.steps.logging_in import keep, logged_in
+from passwordless_async.gateway.steps.logging_in import finish_login, keep
 from passwordless_async.gateway.steps.pages import fault, link_page, new_id
 
 if TYPE_CHECKING:
@@ -76,7 +76,7 @@ async def open_link(visit: Visit) -> Reply:
         return fault("refused", HTTPStatus.SERVICE_UNAVAILABLE)
     login, pending = visit.login, _pending(visit)
     if login is None or login.who is None or pending is None:
-        return await _elsewhere(visit)
+        return await _reply_elsewhere(visit)
     if "state" not in visit.request.query:
         return Reply(page=Page.LINK_SENT, location="/link-sent")
     return await _log_in(visit, login, login.who, pending)
@@ -84,15 +84,15 @@ async def open_link(visit: Visit) -> Reply:
 
 async def _log_in(visit: Visit, login: LoginState, who: User, pending: PendingLink) -> Reply:
     try:
-        tokens = await _exchanged(visit, who, pending)
+        tokens = await _exchange(visit, who, pending)
     except MfaRequired as error:
         return await second_factor(visit, attrs.evolve(login, link=None), error)
     except PasswordlessError as error:
-        return _refused(visit, login, error)
-    return await _finished(visit, login, tokens)
+        return _refusal_page(visit, login, error)
+    return await _finish(visit, login, tokens)
 
 
-async def _exchanged(visit: Visit, who: User, pending: PendingLink) -> TokenSet:
+async def _exchange(visit: Visit, who: User, pending: PendingLink) -> TokenSet:
     """Exchange the code of the callback; nothing is sent for another login's."""
     services, request = visit.services, visit.request
     callback = Secret(f"{pending.redirect_uri}?{urlencode(request.query)}")
@@ -100,7 +100,7 @@ async def _exchanged(visit: Visit, who: User, pending: PendingLink) -> TokenSet:
         return await services.client.exchange_link(pending, callback)
 
 
-async def _finished(visit: Visit, login: LoginState, tokens: TokenSet) -> Reply:
+async def _finish(visit: Visit, login: LoginState, tokens: TokenSet) -> Reply:
     try:
         identifier = await keep(visit, login, tokens)
     except PasswordlessError as error:
@@ -108,8 +108,8 @@ async def _finished(visit: Visit, login: LoginState, tokens: TokenSet) -> Reply:
         problem, status = problem_of(error)
         if isinstance(error, StoreError):
             problem = Problem("link_outcome_unknown")
-        return link_page(visit, attrs.evolve(login, id=new_id(), sent_at=None), *_told(visit, problem, status))
-    return await logged_in(visit, login, identifier)
+        return link_page(visit, attrs.evolve(login, id=new_id(), sent_at=None), *_audit(visit, problem, status))
+    return await finish_login(visit, login, identifier)
 
 
 def _pending(visit: Visit) -> PendingLink | None:
@@ -122,29 +122,29 @@ def _pending(visit: Visit) -> PendingLink | None:
         return None
 
 
-async def _elsewhere(visit: Visit) -> Reply:
+async def _reply_elsewhere(visit: Visit) -> Reply:
     """Answer a link that was opened in another browser, or once more after its login."""
     if await session_of(visit) is not None:
         return Reply(page=Page.HOME, location="/")
-    _told(visit, Problem("link_elsewhere"), HTTPStatus.FORBIDDEN)
+    _audit(visit, Problem("link_elsewhere"), HTTPStatus.FORBIDDEN)
     return Reply(page=Page.LINK_ELSEWHERE, problem=Problem("link_elsewhere"), status=HTTPStatus.FORBIDDEN)
 
 
-def _refused(visit: Visit, login: LoginState, error: PasswordlessError) -> Reply:
+def _refusal_page(visit: Visit, login: LoginState, error: PasswordlessError) -> Reply:
     problem, status = problem_of(error)
     if isinstance(error, InvalidCallback):
         # An older link, or a forged one: the newest one still works.
-        return link_page(visit, login, *_told(visit, problem, status))
+        return link_page(visit, login, *_audit(visit, problem, status))
     if isinstance(error, _NOT_PRESENTED):
-        return link_page(visit, login, *_told(visit, problem, status), can_reload=True)
+        return link_page(visit, login, *_audit(visit, problem, status), can_reload=True)
     if isinstance(error, OutcomeUnknown):
         problem = Problem("link_outcome_unknown")
     elif isinstance(error, CodeSpent | CodeExpired | TooManyAttempts | WrongCode):
         problem = Problem("link_not_valid")
-    return link_page(visit, attrs.evolve(login, sent_at=None), *_told(visit, problem, status))
+    return link_page(visit, attrs.evolve(login, sent_at=None), *_audit(visit, problem, status))
 
 
-def _told(visit: Visit, problem: Problem, status: int) -> tuple[Problem, int]:
+def _audit(visit: Visit, problem: Problem, status: int) -> tuple[Problem, int]:
     """Write a refusal to the audit log; refusals of a POST are written elsewhere."""
     visit.audit(AuditKind.REFUSED, reason=problem.key)
     return problem, status

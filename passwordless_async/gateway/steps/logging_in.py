@@ -21,8 +21,8 @@ from passwordless_async.gateway.hooks import run
 from passwordless_async.gateway.problems import Refused, problem_of
 from passwordless_async.gateway.replies import Reply
 from passwordless_async.gateway.steps.logout import end, tell_ended
-from passwordless_async.gateway.steps.pages import fault, unconfirmed, way_back, with_codes
-from passwordless_async.gateway.steps.step_up import stepped_up
+from passwordless_async.gateway.steps.pages import fault, unconfirmed_codes, way_back, with_codes
+from passwordless_async.gateway.steps.step_up import check_step_up
 
 if TYPE_CHECKING:
     from passwordless_async._common.secret import Secret
@@ -44,15 +44,15 @@ async def keep(visit: Visit, login: LoginState, tokens: TokenSet) -> Secret:
     return (await sessions.keep(tokens, who=login.who, **options)).id
 
 
-async def logged_in(visit: Visit, login: LoginState, identifier: Secret) -> Reply:
+async def finish_login(visit: Visit, login: LoginState, identifier: Secret) -> Reply:
     """End a login: the browser has a new session, and one that it had before ends.
 
     Recovery codes of an earlier try are shown first: the user has not confirmed them.
     """
-    return with_codes(visit, await _logged_in(visit, login, identifier), unconfirmed(login))
+    return with_codes(visit, await _finish_login(visit, login, identifier), unconfirmed_codes(login))
 
 
-async def _logged_in(visit: Visit, login: LoginState, identifier: Secret) -> Reply:
+async def _finish_login(visit: Visit, login: LoginState, identifier: Secret) -> Reply:
     services = visit.services
     refusal = await _admit(visit, identifier)
     if refusal is not None:
@@ -82,8 +82,8 @@ async def _admit(visit: Visit, identifier: Secret) -> Reply | None:
         return None
     try:
         session = await services.client.sessions.get(identifier)
-        admitted = await stepped_up(visit, session)
-        refusal = admitted if isinstance(admitted, Reply) else await _refused(visit, admitted)
+        admitted = await check_step_up(visit, session)
+        refusal = admitted if isinstance(admitted, Reply) else await _call_hook(visit, admitted)
     except BaseException:
         await _close(visit, identifier)
         raise
@@ -94,7 +94,7 @@ async def _admit(visit: Visit, identifier: Secret) -> Reply | None:
     return refusal
 
 
-async def _refused(visit: Visit, session: StoredSession) -> Reply | None:
+async def _call_hook(visit: Visit, session: StoredSession) -> Reply | None:
     """Call the application's hook for a new session; return the reply if it refuses."""
     hook = visit.services.hooks.after_login
     if hook is not None:

@@ -63,7 +63,7 @@ def newest_path(visit: Visit, login: LoginState) -> str | None:
     return wanted_path(visit) if is_named else login.return_to
 
 
-def unsent(visit: Visit) -> Problem | None:
+def unsent_problem(visit: Visit) -> Problem | None:
     """Return the problem that says that a form was not sent to its service but led here; None if none was."""
     return Problem("form_not_sent") if visit.request.query.get("unsent") == "1" else None
 
@@ -80,7 +80,7 @@ def identifier_page(visit: Visit, login: LoginState, problem: Problem | None = N
     wants_captcha = problem is not None and problem.field == "captcha"
     facts = {
         "kinds": settings.identifiers,
-        "identifier": visit.form.get("identifier") or (_typed(login) if wants_captcha else ""),
+        "identifier": visit.form.get("identifier") or (_typed_identifier(login) if wants_captcha else ""),
         "may_link": settings.magic_link and "email" in settings.identifiers,
         "captcha": None if settings.captcha is None or not wants_captcha else settings.captcha.facts,
         "may_remember": may_remember(visit),
@@ -89,7 +89,7 @@ def identifier_page(visit: Visit, login: LoginState, problem: Problem | None = N
     return Reply(page=Page.IDENTIFIER, facts=facts, login=login, problem=problem, status=status)
 
 
-def _typed(login: LoginState) -> str:
+def _typed_identifier(login: LoginState) -> str:
     """Return the user's previous input, for the page that asks for a captcha."""
     return "" if login.who is None else login.who.username
 
@@ -110,7 +110,7 @@ def expired_page(visit: Visit, problem: Problem | None = None) -> Reply:
     else:
         told = problem or Problem("login_expired")
         reply = identifier_page(visit, new_start(visit), told, HTTPStatus.FORBIDDEN)
-    return with_codes(visit, reply, unconfirmed(login))
+    return with_codes(visit, reply, unconfirmed_codes(login))
 
 
 def way_back(visit: Visit, return_to: str | None = None) -> Reply:
@@ -195,7 +195,7 @@ async def reply_of(visit: Visit, running: Awaitable[Reply]) -> Reply:
     return fault("fault", HTTPStatus.INTERNAL_SERVER_ERROR)
 
 
-def unconfirmed(login: LoginState | None) -> list[str]:
+def unconfirmed_codes(login: LoginState | None) -> list[str]:
     """Return the recovery codes that the user has not confirmed yet."""
     codes: list[str] = [] if login is None or login.recovery_codes is None else json.loads(login.recovery_codes)
     return codes

@@ -29,8 +29,8 @@ from passwordless_async.gateway.steps.pages import (
     masked,
     may_remember,
     new_login,
-    unconfirmed,
-    unsent,
+    unconfirmed_codes,
+    unsent_problem,
     way_back,
     with_codes,
 )
@@ -54,8 +54,8 @@ async def show(visit: Visit) -> Reply:
         return fault("not_possible", HTTPStatus.FORBIDDEN)
     remember = session.data.get("remember") is True and may_remember(visit)
     login = attrs.evolve(login, who=who, stepping_up=session.name, demands=demands, remember=remember)
-    reply = Reply(page=Page.STEP_UP, facts={"sent_to": masked(who)}, login=login, problem=unsent(visit))
-    return with_codes(visit, reply, unconfirmed(visit.login))
+    reply = Reply(page=Page.STEP_UP, facts={"sent_to": masked(who)}, login=login, problem=unsent_problem(visit))
+    return with_codes(visit, reply, unconfirmed_codes(visit.login))
 
 
 async def send_code(visit: Visit) -> Reply:
@@ -64,11 +64,11 @@ async def send_code(visit: Visit) -> Reply:
     if session is None or login is None or login.who is None or login.stepping_up != session.name:
         if session is None:
             return _log_in_first(visit)
-        return with_codes(visit, Reply(page=Page.HOME, location="/", login=None), unconfirmed(login))
+        return with_codes(visit, Reply(page=Page.HOME, location="/", login=None), unconfirmed_codes(login))
     return await start(visit, login, login.who, code_page)
 
 
-async def stepped_up(visit: Visit, new: StoredSession) -> StoredSession | Reply:
+async def check_step_up(visit: Visit, new: StoredSession) -> StoredSession | Reply:
     """Check the session after a step-up; return it with the data of the old one, or the reply if it is refused.
 
     The session of any other login is returned as it is.
@@ -80,13 +80,13 @@ async def stepped_up(visit: Visit, new: StoredSession) -> StoredSession | Reply:
         return attrs.evolve(fault("not_possible", HTTPStatus.FORBIDDEN), login=None)
     # Its age is none, whatever the clocks say.
     if not is_strong(new, login.demands or {}):
-        problem = Problem("login_not_enough", cause=_not_strong(login))
+        problem = Problem("login_not_enough", cause=_weak_login_error(login))
         return attrs.evolve(fault(problem, HTTPStatus.FORBIDDEN), login=None)
     data = {**before.data, **visit.session_data, STEPPED_UP: True}
     return await visit.services.client.sessions.update(new.id, data=data)
 
 
-def _not_strong(login: LoginState) -> InsufficientUserAuthentication:
+def _weak_login_error(login: LoginState) -> InsufficientUserAuthentication:
     """Return what the log says of a login that has none of the demanded classes."""
     acr = str((login.demands or {}).get("acr_values"))
     error = InsufficientUserAuthentication(status=HTTPStatus.FORBIDDEN, acr_values=acr)

@@ -17,7 +17,7 @@ from passwordless_async._common import clock as _clock
 from passwordless_async._common.secret import Secret
 from passwordless_async.gateway import AuditEvent, AuditKind
 from passwordless_async.gateway.state import LoginState
-from passwordless_async.gateway.steps.logging_in import logged_in
+from passwordless_async.gateway.steps.logging_in import finish_login
 from passwordless_async.testing import Fault
 
 if TYPE_CHECKING:
@@ -75,7 +75,7 @@ async def test_a_session_that_the_browser_has_already_goes_on() -> None:
         await browser.log_in()
         session = Secret(browser.cookie("session") or "")
         visit: Any = SimpleNamespace(services=site.gateway._handler._services, session=session, login=None)
-        reply = await logged_in(visit, LoginState(id=Secret("id"), expires_at=0), session)
+        reply = await finish_login(visit, LoginState(id=Secret("id"), expires_at=0), session)
         assert (reply.session, await _is_logged_in(browser)) == (session, True)
 
 
@@ -88,7 +88,7 @@ async def test_a_login_that_fails_on_its_way_is_not_answered(monkeypatch: pytest
         visit: Any = SimpleNamespace(services=site.gateway._handler._services, session=None, login=None, audit=Mock())
         monkeypatch.setattr("passwordless_async.gateway.steps.logging_in._end_oldest", _fails)
         with pytest.raises(StoreError, match="full"):
-            await logged_in(visit, LoginState(id=Secret("id"), expires_at=0), session)
+            await finish_login(visit, LoginState(id=Secret("id"), expires_at=0), session)
         assert (visit.audit.call_args.kwargs["reason"], await _is_logged_in(browser)) == ("not_delivered", False)
 
 

@@ -14,7 +14,7 @@ from passwordless_async import Phone
 from passwordless_async._common.secret import Secret
 from passwordless_async.gateway import AuditEvent, AuditKind
 from passwordless_async.gateway.state import LoginState
-from passwordless_async.gateway.steps.step_up import _not_strong, _who
+from passwordless_async.gateway.steps.step_up import _weak_login_error, _who
 from passwordless_async.testing import MULTI_FACTOR
 from passwordless_async.testing.state.users import User
 
@@ -188,7 +188,7 @@ async def test_a_class_that_the_login_does_not_reach(caplog: pytest.LogCaptureFi
 def test_what_a_browser_writes_is_logged_if_it_is_a_class(demanded: str, shown: str) -> None:
     """Anyone can write it in the URL: no address or number is in the log, and no line break."""
     login = LoginState(id=Secret("id"), expires_at=0, demands={"acr_values": demanded})
-    error = _not_strong(login)
+    error = _weak_login_error(login)
     assert error.acr_values == demanded
     assert error.advice == (
         f"The step-up demands {shown} the tenant asked for no second factor. Check its MFA policy, or the Action that "
