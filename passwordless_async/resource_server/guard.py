@@ -16,7 +16,7 @@ import inspect
 import logging
 import re
 from collections.abc import Awaitable, Callable, Collection, Mapping
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias, get_args
 
 import attrs
 
@@ -55,15 +55,7 @@ Refusal: TypeAlias = (
     | UseDPoPNonce
     | TemporarilyUnavailable
 )
-
-REFUSALS = (
-    InvalidToken,
-    InsufficientScope,
-    InsufficientUserAuthentication,
-    InvalidDPoPProof,
-    UseDPoPNonce,
-    TemporarilyUnavailable,
-)
+REFUSALS: tuple[type[Refusal], ...] = get_args(Refusal)
 """The errors that refuse a request; each has ``status``, ``headers`` and ``body`` for the response."""
 
 _log = logging.getLogger("passwordless_async")
