@@ -35,7 +35,7 @@ __all__ = [
 ]
 
 CANCELLED = "cancelled"
-"""The ``error`` of an operation whose caller was cancelled."""
+"""The ``error`` of an operation whose caller was cancelled, and of an orphan whose hand-over closing ended."""
 
 
 class Operation(enum.StrEnum):

@@ -139,10 +139,10 @@ class Openings:
     async def _orphaned(self, opening: Opening, result: StoredSession | PasswordlessError) -> None:
         if isinstance(result, PasswordlessError):
             return  # the tokens were given up when it failed
-        # If the store is unreachable, the session may stay: no caller has the identifier that opens it.
-        with suppress(StoreError):
-            await self._records.close_at(place_of(result.id))
-        await self._give_up(opening)
+        # At once: neither a store nor an application that hangs until the closing keeps the other one from its part. If
+        # the store is unreachable, the session may stay: no caller has the identifier that opens it.
+        closing = self._records.close_at(place_of(result.id))
+        await asyncio.gather(closing, self._give_up(opening), return_exceptions=True)
 
     async def aclose(self, *, grace: float) -> None:
         """Cancel pending openings after ``grace`` seconds, and give up their tokens."""

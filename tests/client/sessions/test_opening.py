@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from helpers.clients import arrived, until
+from helpers.clients import arrived, cancelled, until
 from helpers.remote_store import RemoteStore
 from helpers.session_clients import ADA, SCOPE, TOKEN, fail_call, opened, user_of
 from passwordless_async import (
@@ -27,6 +27,7 @@ from passwordless_async import (
 from passwordless_async._common import clock as _clock
 from passwordless_async.client.sessions import opening
 from passwordless_async.client.sessions.sessions import Sessions
+from passwordless_async.client.traffic import single_flight
 from passwordless_async.client.traffic.single_flight import SingleFlight
 from passwordless_async.testing import Fault, LocalTenant
 
@@ -257,6 +258,24 @@ async def test_a_client_that_is_closed_drops_no_tokens_of_a_login(
             await logging_in
         assert [family.revoked for family in tenant.refresh_families] == [not takes]
         assert [orphan.tokens is not None for orphan in orphans] == [True] * takes
+
+
+async def test_a_store_that_hangs_at_the_closing_keeps_no_tokens_from_the_application(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """The session of a caller that has gone may stay: its tokens are handed over all the same."""
+    monkeypatch.setattr(single_flight, "_HANDOVER_SECONDS", 0.01)
+    store, orphans = RemoteStore(), list[Orphan]()
+    async with opened(store, on_orphan=orphans.append) as (tenant, (client,)):
+        otp = await code(tenant, client)
+        go = store.hold("open")
+        logging_in = asyncio.create_task(log_in(client, otp))
+        await until(lambda: "open" in store.asked)
+        await cancelled(logging_in)
+        store.hold("peek")
+        go.set()
+        await client.aclose(grace=0.0)
+        assert [orphan.tokens is not None for orphan in orphans] == [True]
 
 
 async def test_a_closed_client_leaves_no_session_whose_answer_was_lost(monkeypatch: pytest.MonkeyPatch) -> None:
