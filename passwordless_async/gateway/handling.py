@@ -27,7 +27,7 @@ from passwordless_async.gateway.origins import OriginWatch
 from passwordless_async.gateway.replies import Keep, Reply
 from passwordless_async.gateway.routes import ROUTES, SIGNED
 from passwordless_async.gateway.state import LoginState
-from passwordless_async.gateway.steps.pages import fault, reply_of, without_form
+from passwordless_async.gateway.steps.problem_pages import fault, reply_of, without_form
 from passwordless_async.gateway.user_address import user_address_of
 from passwordless_async.gateway.visit import Visit
 

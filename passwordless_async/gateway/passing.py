@@ -25,7 +25,7 @@ from passwordless_async.gateway.proxy.forwarding import StepUpNeeded
 from passwordless_async.gateway.proxy.messages import BrowserGone, ProxiedResponse
 from passwordless_async.gateway.replies import KEEP, Page, Problem, Reply
 from passwordless_async.gateway.returning import return_path
-from passwordless_async.gateway.steps.pages import fault
+from passwordless_async.gateway.steps.problem_pages import fault
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -44,18 +44,18 @@ from passwordless_async.gateway.steps.enrolment import enrolment_choice, enrolme
 from passwordless_async.gateway.steps.home import without_login
 from passwordless_async.gateway.steps.logging_in import finish_login, keep
 from passwordless_async.gateway.steps.mfa_login import OF_PHONES, mfa_state, sealed, user_of
+from passwordless_async.gateway.steps.new_logins import new_start
 from passwordless_async.gateway.steps.pages import (
     OTHER_LOGIN,
     expired_page,
     identifier_page,
     is_of_other_login,
-    new_start,
-    reply_of,
     sent_page,
     unconfirmed_codes,
     way_back,
     with_codes,
 )
+from passwordless_async.gateway.steps.problem_pages import reply_of
 
 if TYPE_CHECKING:
     from passwordless_async.auth0.mfa.state import MfaState, MfaTokenSet

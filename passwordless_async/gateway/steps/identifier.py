@@ -31,22 +31,20 @@ from passwordless_async.gateway.audit import AuditKind
 from passwordless_async.gateway.hooks import Starting, run
 from passwordless_async.gateway.problems import Refused, problem_of
 from passwordless_async.gateway.replies import Problem, Reply
+from passwordless_async.gateway.steps.new_logins import new_login, new_start, newest_path
 from passwordless_async.gateway.steps.pages import (
     OTHER_LOGIN,
     code_page,
     expired_page,
-    fault,
     identifier_page,
     is_of_other_login,
     may_remember,
-    new_login,
-    new_start,
-    newest_path,
     sent_page,
     unconfirmed_codes,
     unsent_problem,
     with_codes,
 )
+from passwordless_async.gateway.steps.problem_pages import fault
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -42,7 +42,9 @@ from passwordless_async.gateway.steps import identifier
 from passwordless_async.gateway.steps.factors import second_factor
 from passwordless_async.gateway.steps.home import session_of
 from passwordless_async.gateway.steps.logging_in import finish_login, keep
-from passwordless_async.gateway.steps.pages import fault, link_page, new_id
+from passwordless_async.gateway.steps.new_logins import new_id
+from passwordless_async.gateway.steps.pages import link_page
+from passwordless_async.gateway.steps.problem_pages import fault
 
 if TYPE_CHECKING:
     from passwordless_async.auth0.identity import User

@@ -21,7 +21,8 @@ from passwordless_async.gateway.hooks import run
 from passwordless_async.gateway.problems import Refused, problem_of
 from passwordless_async.gateway.replies import Reply
 from passwordless_async.gateway.steps.logout import end, tell_ended
-from passwordless_async.gateway.steps.pages import fault, unconfirmed_codes, way_back, with_codes
+from passwordless_async.gateway.steps.pages import unconfirmed_codes, way_back, with_codes
+from passwordless_async.gateway.steps.problem_pages import fault
 from passwordless_async.gateway.steps.step_up import check_step_up
 
 if TYPE_CHECKING:

@@ -5,62 +5,23 @@ from __future__ import annotations
 import json
 import math
 from http import HTTPStatus
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import attrs
 
-from passwordless_async._common import clock as _clock
 from passwordless_async._common.secret import Secret
 from passwordless_async.auth0.identity import Email, Phone
-from passwordless_async.errors import PasswordlessError
 from passwordless_async.gateway.browser import csrf_token
-from passwordless_async.gateway.defects import Defects
-from passwordless_async.gateway.problems import Refused, problem_of
 from passwordless_async.gateway.replies import Page, Problem, Reply
-from passwordless_async.gateway.returning import return_path
 from passwordless_async.gateway.state import LoginState
+from passwordless_async.gateway.steps.new_logins import new_login, new_start, newest_path
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable
-
     from passwordless_async.auth0.identity import User
     from passwordless_async.gateway.visit import Visit
 
 OTHER_LOGIN = Problem("other_login")
 _SHORT_NUMBER = 9  # characters; five would be most of a shorter one
-
-
-def new_login(visit: Visit) -> LoginState:
-    """Return the state of a new login."""
-    return LoginState(
-        id=new_id(),
-        expires_at=int(visit.services.clock() + visit.services.settings.login_seconds),
-        return_to=wanted_path(visit),
-    )
-
-
-def new_start(visit: Visit) -> LoginState:
-    """Return the state of a new login that replaces the browser's, with the same ``return_to``."""
-    fresh = new_login(visit)
-    return fresh if visit.login is None else attrs.evolve(fresh, return_to=visit.login.return_to)
-
-
-def new_id() -> Secret:
-    """Return the name of a new login, or of one that continues with another user."""
-    return Secret(_clock.unique_id())
-
-
-def wanted_path(visit: Visit) -> str | None:
-    """Return the path that a request wants to return to; None if it names none that is allowed."""
-    given = visit.request.query.get("return_to") or visit.form.get("return_to")
-    # The gateway's own pages are always allowed: some of them send the user to the login first.
-    return return_path(given, (*visit.services.settings.return_to, f"{visit.request.mount}/sessions"))
-
-
-def newest_path(visit: Visit, login: LoginState) -> str | None:
-    """Return the ``return_to`` of a login: that of the request, if there is one; None if it is not allowed."""
-    is_named = "return_to" in visit.request.query or "return_to" in visit.form
-    return wanted_path(visit) if is_named else login.return_to
 
 
 def unsent_problem(visit: Visit) -> Problem | None:
@@ -175,26 +136,6 @@ def masked(who: User | None) -> str:
     return f"{number[:3]}{'•' * (len(number) - 5)}{number[-2:]}"
 
 
-def fault(problem: Problem | str, status: int, *, retry_to: str | None = None) -> Reply:
-    """Return the page of a problem that no form can correct; it links to ``retry_to``."""
-    problem = Problem(problem) if isinstance(problem, str) else problem
-    facts: dict[str, Any] = {"status": int(status)}
-    if retry_to is not None:
-        facts["retry_to"] = retry_to
-    return Reply(page=Page.FAULT, facts=facts, status=status, problem=problem)
-
-
-async def reply_of(visit: Visit, running: Awaitable[Reply]) -> Reply:
-    """Return what a step replies; an unexpected error is logged, and its page says so in plain words."""
-    with Defects(f"{visit.request.method} {visit.request.path}"):
-        try:
-            return await running
-        except (PasswordlessError, Refused) as error:
-            problem, status = problem_of(error)
-        return fault(problem, status)
-    return fault("fault", HTTPStatus.INTERNAL_SERVER_ERROR)
-
-
 def unconfirmed_codes(login: LoginState | None) -> list[str]:
     """Return the recovery codes that the user has not confirmed yet."""
     codes: list[str] = [] if login is None or login.recovery_codes is None else json.loads(login.recovery_codes)
@@ -219,15 +160,3 @@ def with_codes(visit: Visit, reply: Reply, codes: list[str]) -> Reply:
         location="/recovery-codes" if reply.problem is None else None,
         leaves=False,
     )
-
-
-def without_form(reply: Reply) -> Reply:
-    """Return a reply without its form if nothing that the user types can help: a setting is wrong.
-
-    Recovery codes stay: the service does not send them again.
-    """
-    if reply.problem is None or reply.problem.key != "misconfigured" or reply.page is Page.RECOVERY_CODES:
-        return reply
-    # The code of a link's callback may be spent: that page is not asked for again.
-    retry_to = "/login" if reply.page is Page.LINK_SENT else None
-    return attrs.evolve(reply, page=Page.FAULT, facts=fault(reply.problem, reply.status, retry_to=retry_to).facts)

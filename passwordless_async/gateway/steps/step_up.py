@@ -23,17 +23,17 @@ from passwordless_async.gateway.demands import STEPPED_UP, demands_of, fulfils, 
 from passwordless_async.gateway.replies import Page, Problem, Reply
 from passwordless_async.gateway.steps.home import log_in_first, session_of
 from passwordless_async.gateway.steps.identifier import start
+from passwordless_async.gateway.steps.new_logins import new_login
 from passwordless_async.gateway.steps.pages import (
     code_page,
-    fault,
     masked,
     may_remember,
-    new_login,
     unconfirmed_codes,
     unsent_problem,
     way_back,
     with_codes,
 )
+from passwordless_async.gateway.steps.problem_pages import fault
 
 if TYPE_CHECKING:
     from passwordless_async.client.sessions.values import StoredSession

@@ -15,7 +15,7 @@ from passwordless_async.errors import UsageError
 from passwordless_async.gateway import Gateway, Texts
 from passwordless_async.gateway.pages.renderer import Pages
 from passwordless_async.gateway.replies import Page, Problem, Reply
-from passwordless_async.gateway.steps.pages import fault
+from passwordless_async.gateway.steps.problem_pages import fault
 from passwordless_async.gateway.texts.catalogs import built_in
 
 if TYPE_CHECKING:

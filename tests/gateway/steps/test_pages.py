@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from passwordless_async import Email, Phone
-from passwordless_async.gateway.steps.pages import masked, new_id
+from passwordless_async.gateway.steps.pages import masked
 
 
 @pytest.mark.parametrize(
@@ -23,8 +23,3 @@ from passwordless_async.gateway.steps.pages import masked, new_id
 def test_masked(who: Email | Phone | None, shown: str) -> None:
     """Enough for its owner to see a mistake, and not enough for anyone else."""
     assert masked(who) == shown
-
-
-def test_ids_are_random() -> None:
-    """128 bits, which are not shown."""
-    assert (len({new_id() for _ in range(100)}), len(new_id()), repr(new_id())) == (100, 22, "<redacted>")
