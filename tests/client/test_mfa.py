@@ -42,11 +42,15 @@ from passwordless_async import (
     WrongCode,
 )
 from passwordless_async._common import clock as _clock
+from passwordless_async._common.secret import Secret
+from passwordless_async.auth0.mfa.values import MfaRequirements
 from passwordless_async.testing import BOUND_API, PLAIN_API, Fault, LocalTenant, TenantSettings
 from passwordless_async.testing.state.users import step_at, totp
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Coroutine
+
+    from passwordless_async.client.traffic.dispatcher import Call
 
 ADA = Email("ada@example.com")
 SCOPE = "openid email offline_access"
@@ -363,6 +367,7 @@ async def test_wrong_arguments() -> None:
             (client.mfa.verify_oob(state, otp), "challenge"),
             (client.mfa.verify_oob(state, wrong), "challenge"),
             (client.mfa.poll_oob(state, prompts), "challenge"),
+            (client.mfa.poll_oob(state, wrong), "challenge"),
             (client.mfa.poll_oob(state, attrs.evolve(push, expires_at=0)), "challenge"),
             (client.mfa.poll_oob(state, push, interval=0), "interval"),
             (client.mfa.verify_recovery_code(state, ""), "recovery_code"),
@@ -522,6 +527,35 @@ async def test_many_logins_stop_each_with_its_state() -> None:
         assert isinstance(outcome.error, MfaRequired)
         state = present(outcome.error.state)
         assert (state.who, state.scope, state.expected.max_age) == (ADA, "openid", 60)
+
+
+@pytest.mark.parametrize("key", [DPoPKey.generate(), None], ids=["a key", "no key"])
+@pytest.mark.parametrize("who", [ADA, None])
+async def test_the_calls_of_a_login(monkeypatch: pytest.MonkeyPatch, who: Email | None, key: DPoPKey | None) -> None:
+    """A verification with a key waits for the first nonce. Failures count for the user; if unknown, for the login."""
+    calls: list[Call[Any]] = []
+    client = PasswordlessClient("tenant.example", "client", profile=TESTING, dpop="preferred")
+
+    async def run(call: Call[Any], _departure: object = None) -> None:
+        calls.append(call)
+
+    monkeypatch.setattr(client._dispatcher, "run", run)
+    state = MfaState(
+        mfa_token=Secret("token"),
+        requirements=MfaRequirements(),
+        key=key,
+        jkt=None if key is None else key.thumbprint,
+        issuer=client.issuer,
+        client_id=client.client_id,
+        expires_at=2**33,
+        who=who,
+    )
+    for call in (client.mfa.authenticators, client.mfa.challenge, client.mfa.associate):
+        await call(state)
+    await client.mfa.verify_otp(state, "123456")
+    assert [call.is_proven for call in calls] == [False, False, False, key is not None]
+    assert [call.user for call in calls] == [who or "token"] * 4
+    await client.mfa.aclose(grace=0.0)
 
 
 def test_the_client_prints_itself() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from multidict import CIMultiDict
@@ -13,6 +14,9 @@ from passwordless_async._common.http import HttpRequest, HttpResponse
 from passwordless_async.client.traffic.first_nonce import FirstNonce
 from passwordless_async.dpop import NonceCache
 from passwordless_async.errors import NotSent, UsageError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 ORIGIN = "https://acme.example"
 POST = HttpRequest("POST", URL(f"{ORIGIN}/oauth/token"), {})
@@ -151,6 +155,21 @@ async def test_all_go_after_a_slow_failure(wire: Wire, nonces: NonceCache) -> No
     for place in range(1, 10):
         wire.answer(place, OK)
     await asyncio.gather(*tasks, return_exceptions=True)
+
+
+@pytest.mark.parametrize(("seconds", "failures"), [(1.0, 1), (1.25, 3)])
+def test_a_failure_is_slow_after_a_time(
+    in_virtual_time: Callable[[Any], Any], nonces: NonceCache, seconds: float, failures: int
+) -> None:
+    """One that took no longer counts once: the next request goes first."""
+    first_nonce = FirstNonce(nonces, ORIGIN, slow_after=1.0)
+
+    async def fail() -> None:
+        async with first_nonce.turn():
+            await asyncio.wait([asyncio.get_running_loop().create_future()], timeout=seconds)
+
+    in_virtual_time(fail())
+    assert first_nonce._state.failures == failures
 
 
 async def test_cancelled_waiter_leaves_the_others_alone(wire: Wire, nonces: NonceCache) -> None:
