@@ -14,7 +14,6 @@ import asyncio
 from typing import TYPE_CHECKING, Any, TypeVar, get_args
 
 from passwordless_async._common import arguments as _check
-from passwordless_async._common import clock as _clock
 from passwordless_async._common import typed as _typed
 from passwordless_async._common.secret import Secret, always_printable, conceal, hide
 from passwordless_async.auth0.identity import AuthSession, Email, Phone, user_of
@@ -29,7 +28,7 @@ from passwordless_async.client.traffic.single_flight import SingleFlight
 from passwordless_async.errors import PasswordlessError, UsageError
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Sequence
+    from collections.abc import Callable, Sequence
 
     from passwordless_async.auth0.mfa.state import MfaState, MfaTokenSet
     from passwordless_async.auth0.tenant import Flow, Tenant
@@ -62,8 +61,6 @@ class MfaClient:
         self._dispatcher = dispatcher
         self._orphans = orphans
         self._poll_times = PollTimes()
-        self._now: Callable[[], float] = _clock.now
-        self._sleep: Callable[[float], Awaitable[object]] = asyncio.sleep
         self._verifications: SingleFlight[tuple[Any, ...], MfaTokenSet] = SingleFlight(
             keep=_KEEP_SECONDS, orphaned=self._orphaned
         )
@@ -164,7 +161,7 @@ class MfaClient:
         if challenge.prompts:
             raise UsageError("challenge", "prompts the user for a code: use verify_oob")
         deadline = min(challenge.expires_at, state.expires_at)
-        poll = Poll(self._poll_times, state.mfa_token, deadline, self._now, self._sleep)
+        poll = Poll(self._poll_times, state.mfa_token, deadline)
         return await poll.run(lambda: self.verify_oob(state, challenge), interval=_check.seconds("interval", interval))
 
     async def verify_recovery_code(self, state: MfaState, recovery_code: str) -> tuple[MfaTokenSet, Secret | None]:

@@ -10,11 +10,13 @@ Invariants:
 
 from __future__ import annotations
 
+import asyncio
 from typing import TYPE_CHECKING, TypeVar
 
 import attrs
 
 from passwordless_async import errors
+from passwordless_async._common import clock as _clock
 from passwordless_async._common.expiring import Expiring
 from passwordless_async.errors import PasswordlessError, RateLimited, TransportError
 
@@ -32,9 +34,20 @@ _MAX_LOGINS = 10_000
 
 
 class PollTimes:
-    """When the next poll of each login is due, kept until then; at most ``max_logins``, the first due dropped first."""
+    """When the next poll of each login is due, kept until then; at most ``max_logins``, the first due dropped first.
 
-    def __init__(self, max_logins: int = _MAX_LOGINS) -> None:
+    ``clock`` returns seconds since the UNIX epoch; by default, it is the wall clock.
+    """
+
+    def __init__(
+        self,
+        max_logins: int = _MAX_LOGINS,
+        *,
+        clock: Callable[[], float] | None = None,
+        sleep: Callable[[float], Awaitable[object]] = asyncio.sleep,
+    ) -> None:
+        self.clock = _clock.now if clock is None else clock
+        self.sleep = sleep
         self._due: Expiring[Secret, float] = Expiring(max_logins)
 
     def reserve(self, login: Secret, interval: float, now: float) -> float:
@@ -49,13 +62,11 @@ class PollTimes:
 
 @attrs.frozen
 class Poll:
-    """How one login is polled. Times are seconds since the UNIX epoch."""
+    """How one login is polled."""
 
     times: PollTimes
     login: Secret  # its MFA token
-    deadline: float  # when the message to the user expires
-    clock: Callable[[], float]
-    sleep: Callable[[float], Awaitable[object]]
+    deadline: float  # when the message to the user expires, by the clock of the times
 
     async def run(self, send: Callable[[], Awaitable[T]], *, interval: float) -> T:
         """Poll by ``send``, every ``interval`` seconds and at least five apart, until the user has answered.
@@ -66,10 +77,10 @@ class Poll:
         last: PasswordlessError = errors.UsageError("challenge", "is expired: ask for a new one; nothing was sent")
         interval = max(interval, MIN_INTERVAL)
         while True:
-            now = self.clock()
+            now = self.times.clock()
             if now + interval >= self.deadline:
                 raise _expired(last)
-            await self.sleep(self.times.reserve(self.login, interval, now))
+            await self.times.sleep(self.times.reserve(self.login, interval, now))
             try:
                 return await send()
             except (errors.AuthorizationPending, RateLimited, TransportError) as error:

@@ -17,6 +17,7 @@ import pytest
 from helpers.pipes import piped
 from passwordless_async import TESTING, Email, MfaRequired, OAuthError, PasswordlessClient, Phone
 from passwordless_async.cli.app import run
+from passwordless_async.client.polling import PollTimes
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -148,7 +149,7 @@ def test_a_push_message(started: Callable[..., Popen[str]], tmp_path: Path, deci
             assert (await browser.get(f"{url}/mfa/push?ticket={challenge.oob_code}")).status == 400
             assert (await browser.get(f"{links['approve']}x")).status == 400
             assert (await browser.get(links[decision])).status == 200
-            client.mfa._sleep = lambda _: asyncio.sleep(0)
+            client.mfa._poll_times = PollTimes(sleep=lambda _: asyncio.sleep(0))
             polled = client.mfa.poll_oob(state, challenge)
             if answer is None:
                 assert (await polled).access_token

@@ -44,6 +44,7 @@ from passwordless_async import (
 from passwordless_async._common import clock as _clock
 from passwordless_async._common.secret import Secret
 from passwordless_async.auth0.mfa.values import MfaRequirements
+from passwordless_async.client.polling import PollTimes
 from passwordless_async.testing import BOUND_API, PLAIN_API, Fault, LocalTenant, TenantSettings
 from passwordless_async.testing.state.users import step_at, totp
 
@@ -103,7 +104,7 @@ class Time:
 
     def __init__(self, tenant: LocalTenant, client: PasswordlessClient, *, approve_after: int | None = None) -> None:
         self.tenant = tenant
-        client.mfa._sleep, client.mfa._now = self.sleep, self.clock
+        client.mfa._poll_times = PollTimes(clock=self.clock, sleep=self.sleep)
         self.slept: list[float] = []
         self.approve_after = approve_after
 
@@ -273,7 +274,7 @@ async def test_polls_of_one_login_share_its_pace() -> None:
         state = await stopped(tenant, client, "push")
         challenge = await client.mfa.challenge(state)
         time = Time(tenant, client, approve_after=4)
-        client.mfa._now = _clock.now
+        client.mfa._poll_times = PollTimes(sleep=time.sleep)
         both = [client.mfa.poll_oob(state, challenge) for _ in range(2)]
         first, second = await asyncio.gather(*both)
         assert first is second

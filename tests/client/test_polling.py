@@ -48,7 +48,7 @@ class Service:
         return answer
 
     async def poll(self, *, interval: float = 5.0, until: float = 300.0) -> str:
-        poll = Poll(PollTimes(), Secret("login"), 1000.0 + until, self.clock, self.sleep)
+        poll = Poll(PollTimes(clock=self.clock, sleep=self.sleep), Secret("login"), 1000.0 + until)
         return await poll.run(self, interval=interval)
 
 
