@@ -11,17 +11,16 @@ Invariants:
 from __future__ import annotations
 
 import asyncio
-import inspect
-from typing import TYPE_CHECKING, TypeAlias, TypeVar
+from typing import TYPE_CHECKING, TypeAlias
 
 import attrs
 
 from passwordless_async.auth0.revocation import revoke
 from passwordless_async.auth0.tokens import TokenSet, owner_of
 from passwordless_async.client.events import CANCELLED, Emitter, Operation, Orphaned, report_failure
+from passwordless_async.client.hooks import call_hook
 from passwordless_async.client.outcomes import Orphan
 from passwordless_async.client.traffic.dispatcher import Call, Dispatcher
-from passwordless_async.client.traffic.single_flight import cancellations
 from passwordless_async.errors import PasswordlessError
 
 if TYPE_CHECKING:
@@ -29,7 +28,6 @@ if TYPE_CHECKING:
 
     from passwordless_async.auth0.tenant import Tenant
 
-T = TypeVar("T")
 OnOrphan: TypeAlias = "Callable[[Orphan], Awaitable[None] | None]"
 
 
@@ -75,22 +73,6 @@ class Orphans:
         except Exception as error:  # noqa: BLE001 - a callback of the application's
             report_failure("on_orphan of a PasswordlessClient", error)
             return False
-
-
-async def call_hook(hook: Callable[[T], Awaitable[None] | None], value: T) -> bool:
-    """Call an application's hook and await it; return whether it has ended.
-
-    False: its awaitable was cancelled, but this task was not. Raises what the hook raises.
-    """
-    try:
-        done = hook(value)
-        if inspect.isawaitable(done):
-            await done
-    except asyncio.CancelledError:
-        if cancellations():
-            raise
-        return False
-    return True
 
 
 def orphan_of(

@@ -23,7 +23,7 @@ from passwordless_async import (
 )
 from passwordless_async._common.secret import Secret
 from passwordless_async.client.events import Event, Operation, Orphaned
-from passwordless_async.client.orphans import call_hook, orphan_of
+from passwordless_async.client.orphans import orphan_of
 from passwordless_async.testing import Fault
 
 ADA, BOB = Email("ada@example.com"), Email("bob@example.com")
@@ -236,19 +236,6 @@ async def test_an_error_without_on_orphan_is_in_the_event() -> None:
             Orphaned(Operation.EXCHANGE, "wrong_code")
         ]
         assert arrived(tenant, REVOKE) == 0
-
-
-async def test_a_hook_that_is_cancelled_with_its_task_is_not_done() -> None:
-    """The task was cancelled, by closing for example: it ends, and nothing is concluded from the hook."""
-    began = asyncio.Event()
-
-    async def hook(_value: object) -> None:
-        began.set()
-        await asyncio.get_running_loop().create_future()
-
-    task = asyncio.create_task(call_hook(hook, 1))
-    await began.wait()
-    await cancelled(task)
 
 
 async def test_tokens_of_a_refresh_are_not_revoked() -> None:

@@ -21,7 +21,7 @@ import attrs
 from passwordless_async._common import clock as _clock
 from passwordless_async._common.bounded import Bounded
 from passwordless_async._common.expiring import Expiring
-from passwordless_async.client.orphans import call_hook
+from passwordless_async.client.hooks import call_hook
 from passwordless_async.client.refreshes import Refreshes, RefreshKey, key_of, token_hash
 from passwordless_async.client.traffic.single_flight import Departure, SingleFlight
 from passwordless_async.errors import InvalidRefreshToken, StoreError
