@@ -5,6 +5,7 @@ from __future__ import annotations
 from contextlib import AsyncExitStack, asynccontextmanager
 from typing import TYPE_CHECKING, Any
 
+import attrs
 import pytest
 
 from passwordless_async import (
@@ -52,6 +53,11 @@ def user_of(tokens: TokenSet) -> str:
     """Return the ``sub`` of the ID token."""
     assert tokens.claims is not None
     return str(tokens.claims["sub"])
+
+
+def with_claims(tokens: TokenSet, **claims: object) -> TokenSet:
+    """Return tokens as if their ID token had other claims."""
+    return attrs.evolve(tokens, claims={**(tokens.claims or {}), **claims})
 
 
 async def log_in(tenant: LocalTenant, client: PasswordlessClient, who: Email = ADA) -> TokenSet:

@@ -154,7 +154,7 @@ class SessionRecords:
         if counts_as_use:
             sealed = await self.store.read(place, seconds=seconds)
         else:
-            sealed, seconds = await self.store.peek(place) or (None, 0.0)
+            sealed, seconds = await self.store.peek(place) or (None, seconds)
         if sealed is None:
             self.cache.forget(place)
             raise unknown_session()
@@ -168,9 +168,9 @@ class SessionRecords:
             await self.close(place, unsealed.members)
             raise unknown_session()
         if unsealed.is_stale:
-            again = self.seal(place, unsealed.tokens, **unsealed.members)
-            if await self.store.reseal(place, sealed, again):
-                sealed = again
+            before, sealed = sealed, self.seal(place, unsealed.tokens, **unsealed.members)
+            # If the session has changed, its text is neither of these, and a change by this one finds that out.
+            await self.store.reseal(place, before, sealed)
         return unsealed, sealed, seconds
 
     async def close(self, place: Place, members: SecretDict | None) -> bool:

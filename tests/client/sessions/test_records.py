@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -11,10 +11,12 @@ from helpers.session_clients import (
     ADA,
     BOB,
     SCOPE,
+    before_call,
     log_in,
     names_of,
     opened,
     user_of,
+    with_claims,
 )
 from helpers.store_fixtures import NEW, OLD, RING, USERS
 from helpers.values import present
@@ -25,10 +27,16 @@ from passwordless_async import (
     Lifetimes,
     MemoryStore,
     PasswordlessClient,
+    TokenSet,
 )
 from passwordless_async._common import clock as _clock
+from passwordless_async._common.secret import Secret
+from passwordless_async.client.sessions.records import place_of, sid_of
 from passwordless_async.stores.protocols import Place
 from passwordless_async.stores.redis import RedisStore
+
+if TYPE_CHECKING:
+    from conftest import Clock
 
 
 async def test_another_application_or_tenant_cannot_unseal_a_session(store: Any) -> None:
@@ -54,6 +62,7 @@ async def test_keys_rotate_without_a_stop(store: Any) -> None:
         client.sessions._records.keys = rotated
         await client.sessions.get(identifier)
         client.sessions._records.keys = newest
+        client.sessions._records.cache.clear()
         await client.sessions.get(identifier)
 
 
@@ -107,6 +116,83 @@ async def test_a_list_says_when_sessions_end(store: Any, monkeypatch: pytest.Mon
         async with asyncio.timeout(20):
             while (await client.sessions.list(user_of(tokens)))[1].idle_ends_at >= second.idle_ends_at:  # noqa: ASYNC110 - the store's time has to pass
                 await asyncio.sleep(0.005)
+
+
+@pytest.mark.parametrize("use", ["get", "update", "refresh", "api"])
+async def test_each_use_restarts_the_idle_time(use: str, clock: Clock) -> None:
+    """Whichever way a session is used."""
+    store = MemoryStore(keys=RING)
+    async with opened(store, lifetimes=Lifetimes(idle=100.0, absolute=500.0)) as (tenant, (client,)):
+        identifier = await client.sessions.open(await log_in(tenant, client))
+        clock.time += 60.0
+        if use == "api":
+            async with client.sessions.api(identifier, origins=[tenant.url]):
+                pass
+        else:
+            await getattr(client.sessions, use)(identifier, **({"data": {"seen": 1}} if use == "update" else {}))
+        assert present(await store.peek(place_of(identifier)))[1] == 100.0
+
+
+async def test_a_session_has_ended_at_its_end(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Not only after it."""
+    async with opened(MemoryStore()) as (tenant, (client,)):
+        session = await client.sessions.get(await client.sessions.open(await log_in(tenant, client)))
+        monkeypatch.setattr(_clock, "now", lambda: session.ends_at)
+        with pytest.raises(InvalidSession):
+            await client.sessions.get(session.id)
+
+
+async def test_a_user_s_list_outlasts_each_session_in_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    """By the idle time, as a machine's clock may be wrong; the entry for a sid lasts as long."""
+    store, kept, now = MemoryStore(keys=RING), list[tuple[float, float]](), _clock.now()
+    keep = store.open
+
+    async def noting(*arguments: Any, seconds: float, user_seconds: float, **named: Any) -> None:
+        kept.append((seconds, user_seconds))
+        await keep(*arguments, seconds=seconds, user_seconds=user_seconds, **named)
+
+    monkeypatch.setattr(store, "open", noting)
+    monkeypatch.setattr(_clock, "now", lambda: now)
+    async with opened(store, lifetimes=Lifetimes(idle=100.0, absolute=500.0)) as (tenant, (client,)):
+        await client.sessions.open(with_claims(await log_in(tenant, client), sid="one"), by_sid=True)
+    assert kept == [(100.0, 600.0), (600.0, 600.0)]
+
+
+async def test_tokens_that_were_read_are_refreshed_by_their_session() -> None:
+    """Also on a machine that has not opened it."""
+    async with opened(MemoryStore(), clients=2) as (tenant, (here, there)):
+        identifier = await here.sessions.open(await log_in(tenant, here))
+        renewed = await there.refresh((await there.sessions.get(identifier)).tokens)
+        assert (await here.sessions.get(identifier)).tokens == renewed
+
+
+async def test_the_sid_of_a_session_is_found_without_an_entry_for_it() -> None:
+    """Where the user is named: a session that has another sid stays, one without a sid does not."""
+    async with opened(MemoryStore()) as (tenant, (client,)):
+        tokens = await log_in(tenant, client)
+        with_sid, without = [await client.sessions.open(with_claims(tokens, sid=sid)) for sid in ("one", None)]
+        names = [(await client.sessions.get(identifier)).name for identifier in (with_sid, without)]
+        ended = [await client.sessions.close_at_provider(user=user_of(tokens), sid=sid) for sid in ("two", "one")]
+        assert ended == [(names[1],), (names[0],)]
+
+
+async def test_what_ends_while_a_sid_is_looked_up_has_none(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Neither a session nor the entry that leads to its user."""
+    store = MemoryStore(keys=RING)
+    async with opened(store) as (tenant, (client,)):
+        records = client.sessions._records
+        identifier = await client.sessions.open(with_claims(await log_in(tenant, client), sid="one"), by_sid=True)
+        place = place_of(identifier)
+        assert await records.sid_at(place) == "one"
+        before_call(monkeypatch, store, "peek", lambda: records.close_at(place))
+        assert (await records.user_of("one"), await records.sid_at(place)) == (None, None)
+
+
+@pytest.mark.parametrize("sid", ["1", "x" * 512, "", "x" * 513, 5, None, ["one"]])
+def test_a_sid_is_a_text_of_bounded_length(sid: Any) -> None:
+    """Anything else is none."""
+    tokens = with_claims(TokenSet(Secret("access"), "Bearer", None, "", None, None, None, None), sid=sid)
+    assert sid_of(tokens) == (sid if sid in ("1", "x" * 512) else None)
 
 
 async def test_ended_sessions_are_not_listed(store: Any, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -20,6 +20,7 @@ from helpers.session_clients import (
     names_of,
     opened,
     user_of,
+    with_claims,
 )
 from helpers.store_fixtures import NEW, RING, USERS
 from passwordless_async import (
@@ -519,11 +520,6 @@ async def test_reading_need_not_count_as_use(store: Any) -> None:
             await client.sessions.get(identifier, counts_as_use=False)
 
 
-def with_claims(tokens: TokenSet, **claims: object) -> TokenSet:
-    """Return tokens as if their ID token had other claims."""
-    return attrs.evolve(tokens, claims={**(tokens.claims or {}), **claims})
-
-
 async def is_open(client: Any, identifier: str) -> bool:
     try:
         await client.sessions.get(identifier)
@@ -698,11 +694,12 @@ async def test_what_a_sid_leads_by_goes_with_its_session(store: Any, way: str, m
         assert await records.user_of("one") is None
 
 
-async def test_a_store_that_is_lost_in_a_closing(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The session has ended and is revoked: what is left of its sid leads to none."""
+@pytest.mark.parametrize(("by_sid", "calls"), [(True, 2), (False, 1)])
+async def test_a_store_that_is_lost_in_a_closing(monkeypatch: pytest.MonkeyPatch, calls: int, *, by_sid: bool) -> None:
+    """The session has ended and is revoked: what is left of its sid leads to none. Without a sid there is one call."""
     async with opened(MemoryStore()) as (tenant, (client,)):
         tokens = with_claims(await log_in(tenant, client), sid="one")
-        identifier, store, closed = await client.sessions.open(tokens, by_sid=True), client.sessions._store, []
+        identifier, store, closed = await client.sessions.open(tokens, by_sid=by_sid), client.sessions._store, []
         close = store.close
 
         async def once(place: Any) -> bool:
@@ -713,7 +710,7 @@ async def test_a_store_that_is_lost_in_a_closing(monkeypatch: pytest.MonkeyPatch
 
         monkeypatch.setattr(store, "close", once)
         assert await client.sessions.close(identifier)
-        assert (len(closed), tenant.stats.revoke_requests) == (2, 1)
+        assert (len(closed), tenant.stats.revoke_requests) == (calls, 1)
         assert not await is_open(client, identifier)
 
 
