@@ -12,6 +12,7 @@ from passwordless_async import (
     CircuitOpen,
     CoolingDown,
     InvalidSession,
+    MfaRequired,
     PasswordlessError,
     QuotaExceeded,
     RateLimited,
@@ -25,6 +26,8 @@ from simulation.bounds import BY_ANOTHER, FROZEN, LONGEST, TYPING, UNDISTURBED
 from simulation.network import MACHINE
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from passwordless_async import Orphan
     from simulation.world import Call, Presented, World
 
@@ -167,7 +170,7 @@ def _nothing_lost(world: World) -> None:
         knows = presented.is_answered or any(isinstance(result, promises.TOLD) for result in presented.results)
         if not knows and presented.who not in named and not any(process.is_killed for process in presented.by):
             untold.append(presented)
-    factors = sum(process.report.factors for process in world.processes if process.report)  # abandoned by closing
+    factors = _abandoned_factors(world, untold)
     if world.setting.orphans == "keeps":
         handed_over = Counter[Any](orphan.who for orphan in _orphans(world) if isinstance(orphan.error, promises.TOLD))
         lost = Counter[Any](one.who for one in untold) - handed_over
@@ -177,3 +180,9 @@ def _nothing_lost(world: World) -> None:
         # The tokens of a second factor stay, for a caller that asks again in time.
         told = events[Operation.EXCHANGE, False] + events[Operation.MFA, False] + events[Operation.MFA, True]
         assert len(untold) <= told + factors, f"a login is lost: {untold}"
+
+
+def _abandoned_factors(world: World, untold: Iterable[Presented]) -> int:
+    """Return how many of these logins may have ended with a second factor that closing abandoned, and reports."""
+    abandoned = sum(process.report.factors for process in world.processes if process.report)
+    return min(abandoned, sum(any(isinstance(result, MfaRequired) for result in one.results) for one in untold))

@@ -124,9 +124,7 @@ _NEVER = (
     | _OF_A_CONNECTION
 )
 _NAME = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]{1,100}")  # RFC 9110 §5.1
-_REQUEST_VALUE = re.compile(
-    r"[\t -~]*"
-)  # a request's field: ASCII, because the two ends might decode the rest differently
+_REQUEST_VALUE = re.compile(r"[\t -~]*")  # ASCII, because the two ends might decode the rest differently
 _RESPONSE_VALUE = re.compile(r"[^\x00-\x08\x0a-\x1f\x7f\ud800-\udfff]*")
 # https://www.w3.org/TR/trace-context/#traceparent-header
 _TRACE = re.compile(r"(?!ff)[0-9a-f]{2}-(?!0{32})[0-9a-f]{32}-(?!0{16})[0-9a-f]{16}-[0-9a-f]{2}")
