@@ -267,7 +267,7 @@ class CodeStore(Protocol):
 
 
 class QuotaStore(Protocol):
-    """Shares a tenant's quota among processes: one queue of evenly spaced requests."""
+    """Shares a tenant's quota among processes: one queue of evenly spaced requests (GCRA)."""
 
     async def reserve(self, quota: str, *, requests: int, interval: float) -> float:
         """Reserve a slot for each request, ``interval`` seconds apart, and return the seconds until the first."""

@@ -9,7 +9,7 @@ import attrs
 
 from passwordless_async._common import clock as _clock
 from passwordless_async._common.expiring import Expiring
-from passwordless_async.stores.protocols import RefusedCode
+from passwordless_async.stores.protocols import CodeStore, RefusedCode
 
 _REFUSED = ""  # in place of the token: the code was wrong, so its attempt has ended
 _MAX_USERS = 65_536  # and as many addresses; the one that expires first makes room. About 640 bytes each
@@ -47,7 +47,7 @@ class _Codes:
             self.right = None
 
 
-class MemoryCodes:
+class MemoryCodes(CodeStore):
     """The :class:`CodeStore <passwordless_async.stores.CodeStore>` in memory: of ``size`` users, and addresses."""
 
     def __init__(self, size: int = _MAX_USERS) -> None:
@@ -58,7 +58,6 @@ class MemoryCodes:
         self._blocked: Expiring[str, bool] = Expiring(size)
 
     async def begin_start(self, user: str, *, token: str, seconds: float, remember: float) -> tuple[float, int]:
-        """Return the seconds until a user may be sent a code, 0.0 if they may be now, and the last attempt's number."""
         known = self._codes.get(user)
         last = 0 if known is None else known.last
         if seconds > 0:
@@ -71,7 +70,6 @@ class MemoryCodes:
         return 0.0, last
 
     async def end_start(self, user: str, *, token: str, seconds: float, mark: int | None, remember: float) -> None:
-        """Set the seconds until the user may be sent another code; with a mark, forget the attempts up to it."""
         if mark is not None:
             known = self._codes.get(user) or _Codes()
             known.is_started = True
@@ -91,7 +89,6 @@ class MemoryCodes:
         return self._cooling.seconds_left(user)
 
     async def begin_address_start(self, address: str, *, token: str, max_starts: int | None, window: float) -> float:
-        """Count a start of an address and return 0.0, or the seconds until there is room."""
         if self._blocked.get(address):
             return self._blocked.seconds_left(address)
         if max_starts is None:
@@ -106,7 +103,6 @@ class MemoryCodes:
         return 0.0
 
     async def end_address_start(self, address: str, *, token: str | None, blocked: float) -> None:
-        """Undo the count of a start, or block an address."""
         if token is not None:
             (self._starts.get(address) or {}).pop(token, None)
         if blocked > self._blocked.seconds_left(address):
@@ -115,7 +111,6 @@ class MemoryCodes:
     async def begin_attempt(
         self, user: str, code: str, *, token: str, max_attempts: int, max_codes: int, remember: float
     ) -> int | RefusedCode | None:
-        """Count an attempt at a code; 0 if there are none left, None or more if the code was presented before."""
         known = self._codes.get(user) or _Codes()
         presented_by, _ = known.of(code)
         if presented_by == _REFUSED:
@@ -130,14 +125,12 @@ class MemoryCodes:
         return known.attempts
 
     async def undo_attempt(self, user: str, code: str, *, token: str) -> None:
-        """Forget an attempt."""
         known = self._codes.get(user)
         if known is not None and known.of(code)[0] == token:
             known.presented = tuple(attempt for attempt in known.presented if attempt[0] != code)
             known.forget_right(code)
 
     async def refuse_code(self, user: str, code: str, *, token: str, is_last: bool) -> None:
-        """Report that a code was wrong."""
         known = self._codes.get(user)
         if known is None or known.of(code)[0] != token:
             return
@@ -149,7 +142,6 @@ class MemoryCodes:
             self._end_cool_down(user)
 
     async def retire_code(self, user: str, code: str, *, token: str, correct: bool) -> None:
-        """Report that a code no longer works: the user may be sent another one at once."""
         known = self._codes.get(user)
         if known is None:
             return

@@ -14,11 +14,11 @@ import attrs
 
 from passwordless_async._common import clock as _clock
 from passwordless_async._common.expiring import Expiring
+from passwordless_async.stores.protocols import Counter, CounterStore
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from passwordless_async.stores.protocols import Counter
 
 # Of a kind, and as many that can be undone; the one that expires first makes room. About 400 bytes each.
 _MAX_COUNTERS = 65_536
@@ -32,7 +32,7 @@ class _Window:
     number: int = 0
 
 
-class MemoryCounters:
+class MemoryCounters(CounterStore):
     """The :class:`CounterStore <passwordless_async.stores.CounterStore>` in memory: ``size`` counters of each kind."""
 
     def __init__(self, size: int = _MAX_COUNTERS) -> None:
@@ -41,7 +41,6 @@ class MemoryCounters:
         self._counted: Expiring[str, tuple[_Window, ...]] = Expiring(size)
 
     async def count(self, group: str, counters: Sequence[Counter], *, token: str, remember: float) -> tuple[float, ...]:
-        """Add one to each counter if all have room, and return the seconds until each has."""
         if self._counted.get(f"{group} {token}") is not None:
             return (0.0,) * len(counters)
         now = _clock.monotonic()
@@ -59,7 +58,6 @@ class MemoryCounters:
         return left
 
     async def undo_count(self, group: str, counters: Sequence[Counter], *, token: str) -> None:
-        """Undo the count of a token, in the windows that have not ended."""
         windows = self._counted.get(f"{group} {token}") or ()
         self._counted.discard(f"{group} {token}")
         for counter in counters:

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from passwordless_async._common import clock as _clock
 from passwordless_async._common.expiring import Expiring
+from passwordless_async.stores.protocols import NonceStore, QuotaStore
 
 
-class MemoryServers:
+class MemoryServers(QuotaStore, NonceStore):
     """The :class:`QuotaStore <passwordless_async.stores.QuotaStore>` and ``NonceStore`` in memory, of ``size`` each."""
 
     def __init__(self, size: int) -> None:
@@ -15,14 +16,12 @@ class MemoryServers:
         self._turns: Expiring[str, str] = Expiring(size)  # the token of the caller that has the turn
 
     async def reserve(self, quota: str, *, requests: int, interval: float) -> float:
-        """Reserve the next slots in the queue, evenly spaced (GCRA), and return the seconds until the first."""
         now = _clock.monotonic()
         first = max(self._next_places.get(quota) or now, now)
         self._keep_place(quota, first + requests * interval, now)
         return first - now
 
     async def pause(self, quota: str, seconds: float) -> None:
-        """Give no caller a slot for this many seconds."""
         now = _clock.monotonic()
         self._keep_place(quota, max(self._next_places.get(quota) or now, now + seconds), now)
 
@@ -30,11 +29,9 @@ class MemoryServers:
         self._next_places.put(quota, next_place, next_place - now + 1.0)
 
     async def nonce(self, origin: str) -> str | None:
-        """Return the newest nonce of an origin."""
         return self._nonces.get(origin)
 
     async def nonce_or_turn(self, origin: str, *, token: str, seconds: float) -> str | bool:
-        """Return the newest nonce, or whether it is the caller's turn to fetch it."""
         nonce = self._nonces.get(origin)
         if nonce is not None:
             return nonce
@@ -44,11 +41,9 @@ class MemoryServers:
         return True
 
     async def release_turn(self, origin: str, *, token: str) -> None:
-        """Pass the turn on."""
         if self._turns.get(origin) == token:
             self._turns.discard(origin)
 
     async def put_nonce(self, origin: str, nonce: str, *, seconds: float) -> None:
-        """Keep a nonce, and end the turn."""
         self._nonces.put(origin, nonce, seconds)
         self._turns.discard(origin)

@@ -7,7 +7,7 @@ import attrs
 from passwordless_async._common import clock as _clock
 from passwordless_async._common.expiring import GIVEN_BACK_AT_ONCE, Deadlines, Expiring
 from passwordless_async.errors import StoreError
-from passwordless_async.stores.protocols import Place, RefreshEnd, RefreshLease, RefreshTurn
+from passwordless_async.stores.protocols import Place, RefreshEnd, RefreshLease, RefreshTurn, SessionStore
 
 _GIVEN_BACK_IF_FULL = 1000  # about a millisecond: all of a full store would hold the event loop up for seconds
 _SHARED_SECONDS = 60.0  # for which new tokens are kept for a session of the same login that is just being opened
@@ -38,7 +38,7 @@ class _Login:
     newest: tuple[str, str] | None = None  # the name of the newest refresh token, and the tokens, sealed for the others
 
 
-class MemorySessions:
+class MemorySessions(SessionStore):
     """The :class:`SessionStore <passwordless_async.stores.SessionStore>` in memory, of ``size`` sessions at most."""
 
     def __init__(self, size: int) -> None:
@@ -54,7 +54,6 @@ class MemorySessions:
         """Return: this store is always ready."""
 
     async def open(self, place: Place, sealed: str, *, login: str, seconds: float, user_seconds: float) -> None:
-        """Keep a new session."""
         del user_seconds  # a user's list ends with its sessions, and so do the records of a login
         self._make_room(place.user)
         self._forget(place.session)
@@ -68,7 +67,6 @@ class MemorySessions:
         self._newest.discard(login)
 
     async def read(self, place: Place, *, seconds: float) -> str | None:
-        """Return a session's text and keep it for ``seconds`` from now."""
         found = self._alive(place.session)
         if found is None:
             return None
@@ -76,12 +74,10 @@ class MemorySessions:
         return found.sealed
 
     async def peek(self, place: Place) -> tuple[str, float] | None:
-        """Return a session's text and the seconds that it has left."""
         found = self._alive(place.session)
         return None if found is None else (found.sealed, found.expires - _clock.monotonic())
 
     async def reseal(self, place: Place, before: str, sealed: str) -> bool:
-        """Replace a session's text and keep its expiry."""
         found = self._alive(place.session)
         if found is None or found.sealed != before:
             return False
@@ -89,13 +85,11 @@ class MemorySessions:
         return True
 
     async def close(self, place: Place) -> bool:
-        """Delete a session."""
         existed = self._alive(place.session) is not None
         self._forget(place.session)
         return existed
 
     async def sessions_of(self, user: str) -> tuple[str, ...]:
-        """Return the hashes of a user's sessions."""
         return tuple(session for session in list(self._users.get(user, ())) if self._alive(session) is not None)
 
     async def begin_refresh(
@@ -110,7 +104,6 @@ class MemorySessions:
         overlap: float,
         remember: float,
     ) -> RefreshTurn:
-        """Ask for the lease to refresh a session."""
         del remember  # the records of a login end with its sessions
         found, now = self._alive(place.session), _clock.monotonic()
         known = self._logins.get(login)
@@ -143,14 +136,12 @@ class MemorySessions:
         return None
 
     async def hold_refresh(self, place: Place, *, login: str, token: str, seconds: float) -> None:
-        """Set when the lease expires."""
         del place  # a login is found by its name
         known = self._logins.get(login)
         if known is not None and known.holder == token:
             known.lease_expires = _clock.monotonic() + seconds
 
     async def release_refresh(self, place: Place, *, login: str, token: str, refused: bool) -> None:
-        """Report that nothing was spent, or that the service has refused the refresh token for good."""
         del place  # a login is found by its name
         known = self._logins.get(login)
         if known is None or known.holder != token:
@@ -173,7 +164,6 @@ class MemorySessions:
         seconds: float,
         remember: float,
     ) -> RefreshEnd:
-        """Report new tokens."""
         del remember  # the records of a login end with its sessions
         found, is_shared = self._alive(place.session), self._is_shared(login, place)
         known = self._logins.get(login)  # it ends with the last of its sessions

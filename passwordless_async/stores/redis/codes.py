@@ -14,7 +14,7 @@ Invariants of the scripts:
 
 from __future__ import annotations
 
-from passwordless_async.stores.protocols import RefusedCode
+from passwordless_async.stores.protocols import CodeStore, RefusedCode
 from passwordless_async.stores.redis.connection import OnRedis, milliseconds, number, several
 
 # A field for each code, with the number of its attempt and the token of the caller, which is empty once the code was
@@ -149,34 +149,29 @@ redis.call('HSET', hash, 'right', code)
 )
 
 
-class RedisCodes(OnRedis):
+class RedisCodes(OnRedis, CodeStore):
     """The :class:`CodeStore <passwordless_async.stores.CodeStore>` on a server."""
 
     async def begin_start(self, user: str, *, token: str, seconds: float, remember: float) -> tuple[float, int]:
-        """Return the seconds until a user may be sent a code, 0.0 if they may be now, and the last attempt's number."""
         times = _or_zero(seconds), milliseconds(remember)
         left, last = several(await self._run(_BEGIN_START, self._user(user), token, *times), (2,))
         return number(left) / 1000, number(last)
 
     async def end_start(self, user: str, *, token: str, seconds: float, mark: int | None, remember: float) -> None:
-        """Set the seconds until the user may be sent another code; with a mark, forget the attempts up to it."""
         arguments = token, _or_zero(seconds), -1 if mark is None else mark, milliseconds(remember)
         await self._run(_END_START, self._user(user), *arguments)
 
     async def begin_address_start(self, address: str, *, token: str, max_starts: int | None, window: float) -> float:
-        """Count a start of an address and return 0.0, or the seconds until there is room."""
         starts = -1 if max_starts is None else max_starts
         left = await self._run(_BEGIN_ADDRESS_START, self._address(address), token, starts, milliseconds(window))
         return number(left) / 1000
 
     async def end_address_start(self, address: str, *, token: str | None, blocked: float) -> None:
-        """Undo the count of a start, or block an address."""
         await self._run(_END_ADDRESS_START, self._address(address), token or "", _or_zero(blocked))
 
     async def begin_attempt(
         self, user: str, code: str, *, token: str, max_attempts: int, max_codes: int, remember: float
     ) -> int | RefusedCode | None:
-        """Count an attempt at a code; 0 if there are none left, None or more if the code was presented before."""
         arguments = code, token, max_attempts, max_codes, milliseconds(remember)
         attempts = number(await self._run(_BEGIN_ATTEMPT, self._user(user)[1:], *arguments))
         if attempts < -1:
@@ -184,15 +179,12 @@ class RedisCodes(OnRedis):
         return None if attempts < 0 else attempts
 
     async def undo_attempt(self, user: str, code: str, *, token: str) -> None:
-        """Forget an attempt."""
         await self._run(_UNDO_ATTEMPT, self._user(user)[1:], code, token)
 
     async def refuse_code(self, user: str, code: str, *, token: str, is_last: bool) -> None:
-        """Report that a code was wrong."""
         await self._run_soon(_REFUSE_CODE, self._user(user), code, token, int(is_last))
 
     async def retire_code(self, user: str, code: str, *, token: str, correct: bool) -> None:
-        """Report that a code no longer works: the user may be sent another one at once."""
         await self._run_soon(_RETIRE_CODE, self._user(user), code, token, int(correct))
 
     def _user(self, user: str) -> list[str]:

@@ -15,12 +15,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from passwordless_async.stores.protocols import Counter, CounterStore
 from passwordless_async.stores.redis.connection import OnRedis, milliseconds, number, several
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from passwordless_async.stores.protocols import Counter
 
 # In its last millisecond a key has no time left and still exists: at least 1 ms is returned.
 _COUNT = """
@@ -67,17 +67,15 @@ end
 """
 
 
-class RedisCounters(OnRedis):
+class RedisCounters(OnRedis, CounterStore):
     """The :class:`CounterStore <passwordless_async.stores.CounterStore>` on a server."""
 
     async def count(self, group: str, counters: Sequence[Counter], *, token: str, remember: float) -> tuple[float, ...]:
-        """Add one to each counter if all have room, and return the seconds until each has."""
         limits = [each for counter in counters for each in (counter.limit, milliseconds(counter.window))]
         left = await self._run(_COUNT, self._counters(group, counters, token), token, milliseconds(remember), *limits)
         return tuple(number(time) / 1000 for time in several(left, (len(counters),)))
 
     async def undo_count(self, group: str, counters: Sequence[Counter], *, token: str) -> None:
-        """Undo the count of a token, in the windows that have not ended."""
         await self._run(_UNDO_COUNT, self._counters(group, counters, token))
 
     def _counters(self, group: str, counters: Sequence[Counter], token: str) -> list[str]:

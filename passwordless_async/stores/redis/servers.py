@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from passwordless_async.stores.protocols import NonceStore, QuotaStore
 from passwordless_async.stores.redis.connection import OnRedis, milliseconds, number, text
 
 # By the server's own clock, in microseconds: those of the processes need not agree. Beside the next place is when it
@@ -45,35 +46,29 @@ redis.call('DEL', turn)
 _MICROSECONDS = 1_000_000  # in a second
 
 
-class RedisServers(OnRedis):
+class RedisServers(OnRedis, QuotaStore, NonceStore):
     """The :class:`QuotaStore <passwordless_async.stores.QuotaStore>` and ``NonceStore`` on a server."""
 
     async def reserve(self, quota: str, *, requests: int, interval: float) -> float:
-        """Reserve the next slots in the queue, evenly spaced (GCRA), and return the seconds until the first."""
         # Rounded once: a part of a microsecond lost for each request would make a high quota too fast.
         wait = await self._run(_RESERVE, [self._key.named("quota", quota)], round(requests * interval * _MICROSECONDS))
         return number(wait) / _MICROSECONDS
 
     async def pause(self, quota: str, seconds: float) -> None:
-        """Give no process a slot for this many seconds."""
         await self._run(_PAUSE, [self._key.named("quota", quota)], milliseconds(seconds))
 
     async def nonce(self, origin: str) -> str | None:
-        """Return the newest nonce of an origin."""
         nonce = await self._ask("GET", self._key.named("nonce", origin))
         return None if nonce is None else text(nonce)
 
     async def nonce_or_turn(self, origin: str, *, token: str, seconds: float) -> str | bool:
-        """Return the newest nonce, or whether it is the caller's turn to fetch it."""
         answer = await self._run(_NONCE_OR_TURN, self._origin(origin), token, milliseconds(seconds))
         return bool(answer) if isinstance(answer, int) else text(answer)
 
     async def release_turn(self, origin: str, *, token: str) -> None:
-        """Pass the turn on."""
         await self._run(_RELEASE_TURN, self._origin(origin)[1:], token)
 
     async def put_nonce(self, origin: str, nonce: str, *, seconds: float) -> None:
-        """Keep a nonce, and end the turn."""
         await self._run(_PUT, self._origin(origin), nonce, milliseconds(seconds))
 
     def _origin(self, origin: str) -> list[str]:

@@ -15,7 +15,7 @@ Invariants of the scripts:
 from __future__ import annotations
 
 from passwordless_async.stores.keyring import KeyRing
-from passwordless_async.stores.protocols import Place, RefreshEnd, RefreshLease, RefreshTurn
+from passwordless_async.stores.protocols import Place, RefreshEnd, RefreshLease, RefreshTurn, SessionStore
 from passwordless_async.stores.redis.connection import OnRedis, member, milliseconds, number, several, text
 
 _SHARED_SECONDS = 60.0  # for which new tokens are kept for a session of the same login that is just being opened
@@ -133,7 +133,7 @@ return reported
 """
 
 
-class RedisSessions(OnRedis):
+class RedisSessions(OnRedis, SessionStore):
     """The :class:`SessionStore <passwordless_async.stores.SessionStore>` on a server."""
 
     async def ping(self) -> None:
@@ -141,18 +141,15 @@ class RedisSessions(OnRedis):
         await self._run_durably(_PING, [self._key.ping])
 
     async def open(self, place: Place, sealed: str, *, login: str, seconds: float, user_seconds: float) -> None:
-        """Keep a new session."""
         keys = [self._key.session(place), self._list(place), self._key.login(place, login)]
         arguments = sealed, milliseconds(seconds), place.session, milliseconds(user_seconds), login
         await self._run_durably_directly(_OPEN, keys, *arguments)
 
     async def read(self, place: Place, *, seconds: float) -> str | None:
-        """Return a session's text and keep it for ``seconds`` from now."""
         sealed = await self._ask_directly("GETEX", self._key.session(place), "PX", milliseconds(seconds))
         return None if sealed is None else text(sealed)
 
     async def peek(self, place: Place) -> tuple[str, float] | None:
-        """Return a session's text and the seconds that it has left."""
         seen = await self._run(_PEEK, [self._key.session(place)])
         if seen is None:
             return None
@@ -160,15 +157,12 @@ class RedisSessions(OnRedis):
         return text(sealed), number(left) / 1000
 
     async def reseal(self, place: Place, before: str, sealed: str) -> bool:
-        """Replace a session's text and keep its expiry."""
         return bool(await self._run_durably(_RESEAL, [self._key.session(place)], before, sealed))
 
     async def close(self, place: Place) -> bool:
-        """Delete a session."""
         return bool(await self._run_durably(_CLOSE, [self._key.session(place), self._list(place)], place.session))
 
     async def sessions_of(self, user: str) -> tuple[str, ...]:
-        """Return the hashes of a user's sessions."""
         members = await self._ask("HKEYS", self._key.sessions(KeyRing.shard(user), user))
         return tuple(sorted(map(text, several(members))))
 
@@ -184,7 +178,6 @@ class RedisSessions(OnRedis):
         overlap: float,
         remember: float,
     ) -> RefreshTurn:
-        """Ask for the lease to refresh a session."""
         times = milliseconds(seconds), int(min(overlap, _MAX_OVERLAP) * 1000), milliseconds(remember)
         keys = [self._key.session(place), *self._lease(place, login)]
         answer = several(await self._run_durably(_BEGIN_REFRESH, keys, sealed, spends, token, *times), (1, 2, 3))
@@ -196,12 +189,10 @@ class RedisSessions(OnRedis):
         )
 
     async def hold_refresh(self, place: Place, *, login: str, token: str, seconds: float) -> None:
-        """Set when the lease expires."""
         time = milliseconds(seconds) if seconds else 0
         await self._run_durably(_HOLD_REFRESH, self._lease(place, login), token, time)
 
     async def release_refresh(self, place: Place, *, login: str, token: str, refused: bool) -> None:
-        """Report that nothing was spent, or that the service has refused the refresh token for good."""
         await self._run_durably(_RELEASE_REFRESH, self._lease(place, login), token, int(refused))
 
     async def end_refresh(
@@ -216,7 +207,6 @@ class RedisSessions(OnRedis):
         seconds: float,
         remember: float,
     ) -> RefreshEnd:
-        """Report new tokens."""
         keys = [self._key.session(place), *self._lease(place, login), self._list(place)]
         times = milliseconds(seconds), milliseconds(remember), milliseconds(_SHARED_SECONDS)
         arguments = token, *texts, replacement, tokens, *times, place.session, login
