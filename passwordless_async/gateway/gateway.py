@@ -14,9 +14,9 @@ from passwordless_async.gateway.cookies import Cookies
 from passwordless_async.gateway.handling import Handler
 from passwordless_async.gateway.hooks import Hooks
 from passwordless_async.gateway.pages.renderer import Pages
-from passwordless_async.gateway.passing import Passing
 from passwordless_async.gateway.proxy.forwarding import Forwarding
 from passwordless_async.gateway.proxy.upstream import Upstream, checked
+from passwordless_async.gateway.proxy_handling import ProxyHandler
 from passwordless_async.gateway.routes import RESERVED
 from passwordless_async.gateway.services import Services
 from passwordless_async.gateway.settings import KINDS, Settings
@@ -124,7 +124,7 @@ class Gateway:
         pages = Pages(texts=texts, brand=brand, templates=templates, css=css, home=settings.home)
         self._settings, self._users = settings, Users(client.sessions, cookies := _cookies(services))
         self._handler = Handler(services, cookies, pages)
-        self._passing = _passing(services, cookies, upstreams, self._handler)
+        self._proxy = _proxy_handler(services, cookies, upstreams, self._handler)
 
     @property
     def current_user(self) -> UserOf[CurrentUser | None]:
@@ -150,16 +150,16 @@ class Gateway:
 
     def asgi(self) -> ASGIGateway:
         """Return an ASGI application to mount: ``app.mount("/auth", gateway.asgi())``."""
-        return mounts.ASGIGateway(self.handle, self._passing)
+        return mounts.ASGIGateway(self.handle, self._proxy)
 
     def aiohttp(self) -> WebApplication:
         """Return an application of aiohttp.web to mount: ``app.add_subapp("/auth", gateway.aiohttp())``."""
-        return mounts.application(self.handle, self._passing)
+        return mounts.application(self.handle, self._proxy)
 
     async def aclose(self) -> None:
         """Close the connections to the upstreams, which the client does too; the next call opens others."""
-        if self._passing is not None:
-            await self._passing.aclose()
+        if self._proxy is not None:
+            await self._proxy.aclose()
 
     def __repr__(self) -> str:
         return f"<Gateway for {self._settings.base_url}>"
@@ -188,11 +188,13 @@ def _cookies(services: Services) -> Cookies:
     return Cookies(services.keys, deployment, settings.secure)
 
 
-def _passing(services: Services, cookies: Cookies, upstreams: Iterable[Upstream], handler: Handler) -> Passing | None:
-    """Return what passes calls on; None without upstreams."""
+def _proxy_handler(
+    services: Services, cookies: Cookies, upstreams: Iterable[Upstream], handler: Handler
+) -> ProxyHandler | None:
+    """Return what handles calls to upstreams; None without upstreams."""
     client, settings = services.client, services.settings
     usable = checked(upstreams, audience=settings.audience, reserved=RESERVED)
     if not usable:
         return None
     forwarding = Forwarding(client, settings, cookies, usable, services.clock)
-    return Passing(forwarding, handler, RESERVED, str(settings.base_url))
+    return ProxyHandler(forwarding, handler, RESERVED, str(settings.base_url))

@@ -19,8 +19,8 @@ import attrs
 from passwordless_async._common.secret import Secret, SecretDict
 from passwordless_async.gateway.audit import AuditKind
 from passwordless_async.gateway.browser import csrf_token, has_csrf_header, is_from_this_site, page_headers
-from passwordless_async.gateway.defects import Refusals
 from passwordless_async.gateway.devices import device_of
+from passwordless_async.gateway.error_log import Refusals
 from passwordless_async.gateway.forms import JSON, MalformedForm, TooLarge, content_type, read_form
 from passwordless_async.gateway.messages import READS, Request, Response
 from passwordless_async.gateway.origins import OriginWatch

@@ -15,7 +15,7 @@ from passwordless_async._common.validators import checked_by, of_kind, seconds, 
 from passwordless_async.errors import UsageError
 from passwordless_async.gateway.budgets import Budgets, Sms
 from passwordless_async.gateway.captcha import Captcha
-from passwordless_async.gateway.returning import checked_home, checked_prefixes
+from passwordless_async.gateway.return_paths import checked_home, checked_prefixes
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

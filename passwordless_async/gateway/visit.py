@@ -8,7 +8,7 @@ import attrs
 
 from passwordless_async._common.secret import Secret, redacted
 from passwordless_async.gateway.audit import AuditEvent
-from passwordless_async.gateway.defects import Defects
+from passwordless_async.gateway.error_log import LogAndSuppress
 from passwordless_async.gateway.user_address import public
 
 if TYPE_CHECKING:
@@ -79,7 +79,7 @@ class Visit:
             device=self.device,
         )
         for tell in sinks:
-            with Defects("on_audit"):
+            with LogAndSuppress("on_audit"):
                 tell(event)
 
     def session_options(self, *, remember: bool) -> dict[str, Any]:

@@ -157,9 +157,9 @@ class Front:
     @property
     def pool(self) -> UpstreamPool:
         """The gateway's connections to the API."""
-        passing = self.site.gateway._passing
-        assert passing is not None
-        return passing._forwarding._pools[0]
+        proxy = self.site.gateway._proxy
+        assert proxy is not None
+        return proxy._forwarding._pools[0]
 
     def url(self, path: str) -> str:
         """Return the URL of a path of the API, as a browser calls it."""

@@ -14,9 +14,9 @@ from multidict import CIMultiDict, CIMultiDictProxy
 
 from passwordless_async.gateway.framing import framing_of
 from passwordless_async.gateway.messages import MAX_BODY_BYTES, Request
-from passwordless_async.gateway.mounts.departures import Departures
-from passwordless_async.gateway.mounts.endings import Ending
+from passwordless_async.gateway.mounts.disconnects import DisconnectWatch
 from passwordless_async.gateway.mounts.server_log import hide_query, unquoted
+from passwordless_async.gateway.mounts.shutdown import Shutdown
 from passwordless_async.gateway.proxy.messages import (
     NO_CODE,
     BrowserGone,
@@ -29,8 +29,8 @@ from passwordless_async.gateway.queries import read_query
 
 if TYPE_CHECKING:
     from passwordless_async.gateway.messages import Handle
-    from passwordless_async.gateway.passing import Passing
     from passwordless_async.gateway.proxy.messages import ProxiedResponse
+    from passwordless_async.gateway.proxy_handling import ProxyHandler
 
 _BELOW = "/{below}"
 _POLL_SECONDS = 0.5  # between two checks whether the browser is connected
@@ -39,21 +39,21 @@ _MAX_MESSAGE = 64 << 20  # bytes; each upstream has a bound below it
 _ANYTHING = r"/{below:[\s\S]*}"
 
 
-def application(handle: Handle, passing: Passing | None = None) -> web.Application:
+def application(handle: Handle, proxy: ProxyHandler | None = None) -> web.Application:
     """Return the application."""
-    departures, ending = Departures(), Ending()
+    disconnects, shutdown = DisconnectWatch(), Shutdown()
 
     async def answer(request: web.Request) -> web.StreamResponse:
         if framing_of(request.headers) is None:
             return _refusal(request)
         mount = _mount(request)
-        target = None if passing is None else target_of(request.raw_path, mount)
-        if passing is not None and target is not None and passing.serves(target[0]):
+        target = None if proxy is None else target_of(request.raw_path, mount)
+        if proxy is not None and target is not None and proxy.serves(target[0]):
             proxied = _proxied(request, mount, target)
             if proxied.socket:
-                return await _connect(passing, ending, request, proxied)
-            with departures.of(partial(_until_gone, request)):
-                return await _exchange(passing, ending, request, proxied)
+                return await _connect(proxy, shutdown, request, proxied)
+            with disconnects.of(partial(_until_gone, request)):
+                return await _exchange(proxy, shutdown, request, proxied)
             return web.Response()  # is not sent: the browser has gone
         body = await _body(request)
         if body is None:
@@ -65,8 +65,8 @@ def application(handle: Handle, passing: Passing | None = None) -> web.Applicati
 
     app = web.Application()
     app.cleanup_ctx.append(unquoted)
-    app.on_startup.append(ending.reset)
-    app.on_shutdown.append(ending.begin)
+    app.on_startup.append(shutdown.reset)
+    app.on_shutdown.append(shutdown.begin)
     app.router.add_route("*", _ANYTHING, answer, expect_handler=_meet)
     # The path that it is mounted at, without a slash: nothing is below it.
     app.router.add_route("*", "", answer, expect_handler=_meet)
@@ -144,22 +144,22 @@ def _proxied(request: web.Request, mount: str, target: tuple[str, str]) -> Proxi
 
 
 async def _connect(
-    passing: Passing, ending: Ending, request: web.Request, proxied: ProxiedRequest
+    proxy: ProxyHandler, shutdown: Shutdown, request: web.Request, proxied: ProxiedRequest
 ) -> web.StreamResponse:
-    socket = _Socket(request, ending.begun)
-    refusal = await passing.connect(proxied, socket)
+    socket = _Socket(request, shutdown.begun)
+    refusal = await proxy.connect(proxied, socket)
     return socket.response if refusal is None else await _written(request, refusal)
 
 
 async def _exchange(
-    passing: Passing, ending: Ending, request: web.Request, proxied: ProxiedRequest
+    proxy: ProxyHandler, shutdown: Shutdown, request: web.Request, proxied: ProxiedRequest
 ) -> web.StreamResponse:
-    response = await passing.forward(proxied)
+    response = await proxy.forward(proxied)
     if response is None:
         return web.Response()
     if isinstance(response.body, bytes):
         return await _written(request, response)
-    with ending.of_stream(response.headers, request.transport):
+    with shutdown.of_stream(response.headers, request.transport):
         return await _written(request, response)
 
 
@@ -225,9 +225,9 @@ class _Body:
 class _Socket:
     """The browser's end of a WebSocket."""
 
-    def __init__(self, request: web.Request, ending: asyncio.Event) -> None:
+    def __init__(self, request: web.Request, shutdown: asyncio.Event) -> None:
         self._request = request
-        self._ending = ending
+        self._shutdown = shutdown
         self.response = web.WebSocketResponse()
 
     async def accept(self, protocol: str | None) -> None:
@@ -237,7 +237,7 @@ class _Socket:
         await self.response.prepare(self._request)
 
     async def until_ending(self) -> None:
-        await self._ending.wait()
+        await self._shutdown.wait()
 
     async def receive(self) -> str | bytes:
         message = await self.response.receive()

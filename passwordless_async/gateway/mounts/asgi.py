@@ -11,7 +11,7 @@ from multidict import CIMultiDict, CIMultiDictProxy
 from passwordless_async._common.asgi import Message, Receive, Scope, Send, mount_of, raw_path, root_path
 from passwordless_async.gateway.framing import framing_of
 from passwordless_async.gateway.messages import MAX_BODY_BYTES, Request
-from passwordless_async.gateway.mounts.departures import Departures
+from passwordless_async.gateway.mounts.disconnects import DisconnectWatch
 from passwordless_async.gateway.proxy.messages import (
     NO_CODE,
     POLICY,
@@ -26,17 +26,17 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from passwordless_async.gateway.messages import Handle
-    from passwordless_async.gateway.passing import Passing
     from passwordless_async.gateway.proxy.messages import ProxiedResponse
+    from passwordless_async.gateway.proxy_handling import ProxyHandler
 
 
 class ASGIGateway:
     """An ASGI application (ASGI 3)."""
 
-    def __init__(self, handle: Handle, passing: Passing | None = None) -> None:
+    def __init__(self, handle: Handle, proxy: ProxyHandler | None = None) -> None:
         self._handle = handle
-        self._passing = passing
-        self._departures = Departures()
+        self._proxy = proxy
+        self._disconnects = DisconnectWatch()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Handle one connection."""
@@ -47,9 +47,9 @@ class ASGIGateway:
         if framing_of(headers) is None:
             await _refuse_framing(scope, receive, send)
             return
-        target = None if self._passing is None else _target(scope)
-        if self._passing is not None and target is not None and self._passing.serves(target[0]):
-            await self._pass_on(self._passing, _proxied(scope, target, headers, receive), scope, receive, send)
+        target = None if self._proxy is None else _target(scope)
+        if self._proxy is not None and target is not None and self._proxy.serves(target[0]):
+            await self._pass_on(self._proxy, _proxied(scope, target, headers, receive), scope, receive, send)
         elif scope["type"] == "http":
             await self._answer(scope, headers, receive, send)
         else:
@@ -68,14 +68,14 @@ class ASGIGateway:
         await send({"type": "http.response.body", "body": b"" if scope["method"] == "HEAD" else response.body})
 
     async def _pass_on(
-        self, passing: Passing, request: ProxiedRequest, scope: Scope, receive: Receive, send: Send
+        self, proxy: ProxyHandler, request: ProxiedRequest, scope: Scope, receive: Receive, send: Send
     ) -> None:
         if isinstance(request.body, _Body) and not request.socket:
-            with self._departures.of(request.body.until_gone):
-                await _exchange(passing, request, send)
+            with self._disconnects.of(request.body.until_gone):
+                await _exchange(proxy, request, send)
             return
         await receive()  # websocket.connect: nothing may be sent before it
-        refusal = await passing.connect(request, _Socket(receive, send))
+        refusal = await proxy.connect(request, _Socket(receive, send))
         if refusal is not None:
             await _refuse(refusal, scope, send)
 
@@ -156,8 +156,8 @@ def _proxied(scope: Scope, target: tuple[str, str], headers: CIMultiDictProxy[st
     )
 
 
-async def _exchange(passing: Passing, request: ProxiedRequest, send: Send) -> None:
-    response = await passing.forward(request)
+async def _exchange(proxy: ProxyHandler, request: ProxiedRequest, send: Send) -> None:
+    response = await proxy.forward(request)
     if response is None:
         return
     try:

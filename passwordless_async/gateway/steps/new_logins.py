@@ -8,7 +8,7 @@ import attrs
 
 from passwordless_async._common import clock as _clock
 from passwordless_async._common.secret import Secret
-from passwordless_async.gateway.returning import return_path
+from passwordless_async.gateway.return_paths import return_path
 from passwordless_async.gateway.state import LoginState
 
 if TYPE_CHECKING:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import attrs
 
 from passwordless_async.errors import PasswordlessError
-from passwordless_async.gateway.defects import Defects
+from passwordless_async.gateway.error_log import LogAndSuppress
 from passwordless_async.gateway.problems import Refused, problem_of
 from passwordless_async.gateway.replies import Page, Problem, Reply
 
@@ -29,7 +29,7 @@ def fault(problem: Problem | str, status: int, *, retry_to: str | None = None) -
 
 async def reply_of(visit: Visit, running: Awaitable[Reply]) -> Reply:
     """Return what a step replies; an unexpected error is logged, and its page says so in plain words."""
-    with Defects(f"{visit.request.method} {visit.request.path}"):
+    with LogAndSuppress(f"{visit.request.method} {visit.request.path}"):
         try:
             return await running
         except (PasswordlessError, Refused) as error:

@@ -18,8 +18,8 @@ import attrs
 
 from passwordless_async.auth0.identity import Email, Phone
 from passwordless_async.errors import InsufficientUserAuthentication, InvalidInput, UsageError
-from passwordless_async.gateway.defects import is_name
 from passwordless_async.gateway.demands import STEPPED_UP, demands_of, fulfils, is_strong
+from passwordless_async.gateway.error_log import is_name
 from passwordless_async.gateway.replies import Page, Problem, Reply
 from passwordless_async.gateway.steps.home import log_in_first, session_of
 from passwordless_async.gateway.steps.identifier import start

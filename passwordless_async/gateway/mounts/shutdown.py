@@ -26,7 +26,7 @@ _EVENTS = "text/event-stream"
 
 
 @attrs.define(eq=False)
-class Ending:
+class Shutdown:
     """The shutdown of one application, and the event streams that it ends.
 
     Attributes:

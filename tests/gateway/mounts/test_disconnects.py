@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any, cast
 
 import pytest
 
-from passwordless_async.gateway.mounts import departures
-from passwordless_async.gateway.mounts.departures import Departures
+from passwordless_async.gateway.mounts import disconnects
+from passwordless_async.gateway.mounts.disconnects import DisconnectWatch
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 @pytest.fixture
 def _at_once(monkeypatch: pytest.MonkeyPatch) -> None:
     """Look at once."""
-    monkeypatch.setattr(departures, "_PATIENCE_SECONDS", 0.0)
+    monkeypatch.setattr(disconnects, "_PATIENCE_SECONDS", 0.0)
 
 
 class Loop:
@@ -55,7 +55,7 @@ class Call:
 
 def test_each_call_is_watched_after_a_quarter_of_a_second(monkeypatch: pytest.MonkeyPatch) -> None:
     """One timer serves all calls, and there is none without calls."""
-    loop, watch = Loop(), Departures()
+    loop, watch = Loop(), DisconnectWatch()
     monkeypatch.setattr(asyncio, "get_running_loop", lambda: loop)
     first, second, third = calls = [cast("Any", Call()) for _ in range(3)]
     watch.add(first)
@@ -72,7 +72,7 @@ def test_each_call_is_watched_after_a_quarter_of_a_second(monkeypatch: pytest.Mo
 
 def test_a_call_that_has_ended_is_not_watched(monkeypatch: pytest.MonkeyPatch) -> None:
     """Most have ended by then, and cost nothing."""
-    loop, watch, call = Loop(), Departures(), cast("Any", Call())
+    loop, watch, call = Loop(), DisconnectWatch(), cast("Any", Call())
     monkeypatch.setattr(asyncio, "get_running_loop", lambda: loop)
     watch.add(call)
     watch.discard(call)
@@ -82,7 +82,7 @@ def test_a_call_that_has_ended_is_not_watched(monkeypatch: pytest.MonkeyPatch) -
 
 async def test_the_end_of_a_call_is_told() -> None:
     """Nothing of it is kept."""
-    watch = Departures()
+    watch = DisconnectWatch()
     with watch.of(asyncio.Event().wait):  # type: ignore[arg-type] # what it returns is not read
         assert len(watch._new) == 1
     assert watch._new == {}
@@ -103,7 +103,7 @@ async def test_a_browser_that_goes() -> None:
     gone = asyncio.Event()
 
     async def call() -> str:
-        with Departures().of(until(gone)):
+        with DisconnectWatch().of(until(gone)):
             gone.set()
             await asyncio.Event().wait()
         return "over"
@@ -120,7 +120,7 @@ async def test_a_call_that_ends_otherwise_when_its_browser_goes(outcome: Excepti
     gone = asyncio.Event()
 
     async def call() -> str:
-        with Departures().of(until(gone)):
+        with DisconnectWatch().of(until(gone)):
             gone.set()
             try:
                 await asyncio.Event().wait()
@@ -143,7 +143,7 @@ async def test_a_call_of_a_task_that_was_cancelled_before() -> None:
         started.set()
         with contextlib.suppress(asyncio.CancelledError):
             await asyncio.Event().wait()
-        with Departures().of(until(gone)):
+        with DisconnectWatch().of(until(gone)):
             gone.set()
             await asyncio.Event().wait()
         return "over"
@@ -165,7 +165,7 @@ async def test_a_call_that_ends_before() -> None:
         await asyncio.Event().wait()
 
     async def call() -> None:
-        with Departures().of(until_gone):
+        with DisconnectWatch().of(until_gone):
             await watching.wait()
             raise ValueError("call")
 
@@ -183,7 +183,7 @@ async def test_another_cancellation_goes_on() -> None:
     for also_gone in (False, True):
 
         async def call() -> None:
-            with Departures().of(until(gone)):
+            with DisconnectWatch().of(until(gone)):
                 await asyncio.Event().wait()
 
         task = asyncio.create_task(call())

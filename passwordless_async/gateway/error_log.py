@@ -1,4 +1,4 @@
-"""Unexpected errors: a mistake in the application's functions, in its settings, or in the library.
+"""The log of unexpected errors: mistakes in the application's functions, in its settings, or in the library.
 
 Invariants:
 
@@ -40,8 +40,8 @@ _MAY_BE_THE_USERS = (AccessDenied, InsufficientUserAuthentication)
 
 
 @attrs.frozen
-class Defects:
-    """Ends exceptions with a line in the log: ``with Defects("GET /code"): …``.
+class LogAndSuppress:
+    """Ends exceptions with a line in the log: ``with LogAndSuppress("GET /code"): …``.
 
     Args:
         name: What was being done.

@@ -7,7 +7,7 @@ import asyncio
 import pytest
 from aiohttp import web
 
-from passwordless_async.gateway.mounts.endings import Ending
+from passwordless_async.gateway.mounts.shutdown import Shutdown
 
 EVENTS = (("Content-Type", "Text/Event-Stream; charset=utf-8"),)
 
@@ -34,26 +34,26 @@ class Connection(asyncio.Transport):
 )
 async def test_only_streams_of_events_are_ended(headers: tuple[tuple[str, str], ...], *, is_closed: bool) -> None:
     """Other responses go on; what ended before is left alone."""
-    ending, earlier, open_one = Ending(), Connection(), Connection()
-    with ending.of_stream(headers, earlier):
+    shutdown, earlier, open_one = Shutdown(), Connection(), Connection()
+    with shutdown.of_stream(headers, earlier):
         pass
-    with ending.of_stream(headers, open_one):
+    with shutdown.of_stream(headers, open_one):
         assert open_one.is_closed is False
-        await ending.begin(web.Application())
+        await shutdown.begin(web.Application())
         assert (open_one.is_closed, earlier.is_closed) == (is_closed, False)
 
 
 async def test_a_stream_that_begins_after_the_end() -> None:
     """It is ended at once; one without a connection has gone already."""
-    ending, late = Ending(), Connection()
-    await ending.begin(web.Application())
-    with ending.of_stream(EVENTS, late), ending.of_stream(EVENTS, None):
-        assert (late.is_closed, ending.begun.is_set()) == (True, True)
+    shutdown, late = Shutdown(), Connection()
+    await shutdown.begin(web.Application())
+    with shutdown.of_stream(EVENTS, late), shutdown.of_stream(EVENTS, None):
+        assert (late.is_closed, shutdown.begun.is_set()) == (True, True)
 
 
 async def test_an_application_that_starts_again() -> None:
     """It has its end before it."""
-    ending = Ending()
-    await ending.begin(web.Application())
-    await ending.reset(web.Application())
-    assert ending.begun.is_set() is False
+    shutdown = Shutdown()
+    await shutdown.begin(web.Application())
+    await shutdown.reset(web.Application())
+    assert shutdown.begun.is_set() is False

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from passwordless_async import UsageError
-from passwordless_async.gateway.returning import checked_home, checked_prefixes, return_path
+from passwordless_async.gateway.return_paths import checked_home, checked_prefixes, return_path
 
 SITE = "https://app.example/auth/code"
 

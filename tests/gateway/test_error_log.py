@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from passwordless_async import AccessDenied, Email, NotSenderConstrained, OAuthError, UnauthorizedClient, UsageError
-from passwordless_async.gateway.defects import Defects, Refusals, is_name, report
+from passwordless_async.gateway.error_log import LogAndSuppress, Refusals, is_name, report
 from passwordless_async.gateway.problems import OF_SETTINGS, Refused
 
 if TYPE_CHECKING:
@@ -33,7 +33,7 @@ def without_advice(caplog: pytest.LogCaptureFixture) -> list[str]:
 
 def test_an_exception_ends_with_its_place_in_the_log(caplog: pytest.LogCaptureFixture) -> None:
     """The module, the function and the line, without its message, which may quote what was typed."""
-    with Defects("GET /code"):
+    with LogAndSuppress("GET /code"):
         raise ValueError("123456")
     place = rf"{HERE}\.test_an_exception_ends_with_its_place_in_the_log, line \d+"
     expected = rf"GET /code failed: ValueError\. Raised in {place}\."
@@ -42,7 +42,7 @@ def test_an_exception_ends_with_its_place_in_the_log(caplog: pytest.LogCaptureFi
 
 def test_an_error_of_the_librarys_own_has_its_message(caplog: pytest.LogCaptureFixture) -> None:
     """It names the argument, shows no secret, and says where in the library it was raised."""
-    with Defects("GET /code"):
+    with LogAndSuppress("GET /code"):
         Email("")
     line = line_of(caplog)
     assert line.startswith("GET /code failed: InvalidInput: address: must not be empty. Raised in passwordless_async.")
@@ -54,7 +54,7 @@ def test_what_the_applications_function_called(caplog: pytest.LogCaptureFixture)
     def hook() -> None:
         json.loads("{")
 
-    with Defects("POST /code"):
+    with LogAndSuppress("POST /code"):
         _called_by_the_library(hook)
     expected = (
         r"POST /code failed: JSONDecodeError\. Raised in json\.decoder\.JSONDecoder\.\w+, line \d+, called by "
@@ -210,12 +210,12 @@ def test_the_refusal_of_a_hook_has_no_message(caplog: pytest.LogCaptureFixture) 
 
 def test_what_is_no_exception_goes_on() -> None:
     """A cancellation, or the end of the process."""
-    with pytest.raises(KeyboardInterrupt), Defects("GET /code"):
+    with pytest.raises(KeyboardInterrupt), LogAndSuppress("GET /code"):
         raise KeyboardInterrupt
 
 
 def test_nothing_is_logged_if_nothing_failed(caplog: pytest.LogCaptureFixture) -> None:
     """As usual."""
-    with Defects("GET /code"):
+    with LogAndSuppress("GET /code"):
         pass
     assert caplog.text == ""

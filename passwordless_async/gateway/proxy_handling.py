@@ -17,14 +17,14 @@ import attrs
 
 from passwordless_async._common.secret import SecretDict
 from passwordless_async.errors import PasswordlessError
-from passwordless_async.gateway.defects import Defects
+from passwordless_async.gateway.error_log import LogAndSuppress
 from passwordless_async.gateway.messages import READS, Request
 from passwordless_async.gateway.problems import problem_of
 from passwordless_async.gateway.proxy.admission import Refusal, is_navigation
 from passwordless_async.gateway.proxy.forwarding import StepUpNeeded
 from passwordless_async.gateway.proxy.messages import BrowserGone, ProxiedResponse
 from passwordless_async.gateway.replies import KEEP, Page, Problem, Reply
-from passwordless_async.gateway.returning import return_path
+from passwordless_async.gateway.return_paths import return_path
 from passwordless_async.gateway.steps.problem_pages import fault
 
 if TYPE_CHECKING:
@@ -36,7 +36,7 @@ if TYPE_CHECKING:
 
 
 @attrs.frozen
-class Passing:
+class ProxyHandler:
     """Handles calls to upstreams, for a mount.
 
     Args:
@@ -57,7 +57,7 @@ class Passing:
 
     async def forward(self, request: ProxiedRequest) -> ProxiedResponse | None:
         """Return the response to a call; None if the browser has gone."""
-        with Defects(f"{request.method} to an upstream"):
+        with LogAndSuppress(f"{request.method} to an upstream"):
             try:
                 return await self._forwarding.forward(request)
             except BrowserGone:
@@ -69,7 +69,7 @@ class Passing:
 
     async def connect(self, request: ProxiedRequest, socket: BrowserSocket) -> ProxiedResponse | None:
         """Forward a WebSocket until it ends; return the response if the handshake is refused."""
-        with Defects("a WebSocket to an upstream"):
+        with LogAndSuppress("a WebSocket to an upstream"):
             try:
                 await self._forwarding.connect(request, socket)
             except (Refusal, PasswordlessError) as error:
