@@ -359,6 +359,7 @@ async def test_wrong_arguments() -> None:
             (client.mfa.challenge(state, types=[cast("Any", "sms")]), "types"),
             (client.mfa.challenge(state, types=wrong), "types"),
             (client.mfa.challenge(state, types=[]), "types"),
+            (client.mfa.challenge(state, types=cast("Any", {"oob"})), "types"),
             (client.mfa.challenge(state, authenticator="a b"), "authenticator"),
             (client.mfa.challenge(state, authenticator=listed["recovery-code"]), "authenticator"),
             (client.mfa.verify_otp(state, "1 é"), "otp"),
@@ -530,32 +531,56 @@ async def test_many_logins_stop_each_with_its_state() -> None:
         assert (state.who, state.scope, state.expected.max_age) == (ADA, "openid", 60)
 
 
-@pytest.mark.parametrize("key", [DPoPKey.generate(), None], ids=["a key", "no key"])
-@pytest.mark.parametrize("who", [ADA, None])
-async def test_the_calls_of_a_login(monkeypatch: pytest.MonkeyPatch, who: Email | None, key: DPoPKey | None) -> None:
-    """A verification with a key waits for the first nonce. Failures count for the user; if unknown, for the login."""
+def noted_calls(monkeypatch: pytest.MonkeyPatch, client: PasswordlessClient) -> list[Call[Any]]:
+    """Return a list of the calls that a client would send from now on; each returns None."""
     calls: list[Call[Any]] = []
-    client = PasswordlessClient("tenant.example", "client", profile=TESTING, dpop="preferred")
 
     async def run(call: Call[Any], _departure: object = None) -> None:
         calls.append(call)
 
     monkeypatch.setattr(client._dispatcher, "run", run)
+    return calls
+
+
+def state_at(client: PasswordlessClient, **members: Any) -> MfaState:
+    """Return a login at its second factor, by default without key and user."""
     state = MfaState(
         mfa_token=Secret("token"),
-        requirements=MfaRequirements(),
-        key=key,
-        jkt=None if key is None else key.thumbprint,
+        requirements=MfaRequirements(challenge=("otp",)),
+        key=None,
+        jkt=None,
         issuer=client.issuer,
         client_id=client.client_id,
         expires_at=2**33,
-        who=who,
     )
+    return attrs.evolve(state, **members)
+
+
+@pytest.mark.parametrize("key", [DPoPKey.generate(), None], ids=["a key", "no key"])
+@pytest.mark.parametrize("who", [ADA, None])
+async def test_the_calls_of_a_login(monkeypatch: pytest.MonkeyPatch, who: Email | None, key: DPoPKey | None) -> None:
+    """A verification with a key waits for the first nonce. Failures count for the user; if unknown, for the login."""
+    client = PasswordlessClient("tenant.example", "client", profile=TESTING, dpop="preferred")
+    calls = noted_calls(monkeypatch, client)
+    state = state_at(client, key=key, jkt=None if key is None else key.thumbprint, who=who)
     for call in (client.mfa.authenticators, client.mfa.challenge, client.mfa.associate):
         await call(state)
     await client.mfa.verify_otp(state, "123456")
     assert [call.is_proven for call in calls] == [False, False, False, key is not None]
     assert [call.user for call in calls] == [who or "token"] * 4
+    await client.mfa.aclose(grace=0.0)
+
+
+async def test_what_is_asked_for_without_types(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What the service requires; of a factor that is named, any type. A new authenticator app has no channels."""
+    client = PasswordlessClient("tenant.example", "client", profile=TESTING, dpop="preferred")
+    calls, state = noted_calls(monkeypatch, client), state_at(client)
+    await client.mfa.challenge(state)
+    await client.mfa.challenge(state, authenticator="push|dev_1")
+    await client.mfa.associate(state)
+    bodies = [json.loads(next(call.flow()).body) for call in calls]
+    assert [body.get("challenge_type") for body in bodies] == ["otp", "otp oob", None]
+    assert (bodies[2]["authenticator_types"], "oob_channels" in bodies[2]) == (["otp"], False)
     await client.mfa.aclose(grace=0.0)
 
 
