@@ -100,9 +100,9 @@ def one_transmission_at_a_time(monkeypatch: pytest.MonkeyPatch) -> None:
     """One user's request that hangs holds back all others."""
     stock, locks = Dispatcher._transmit, WeakKeyDictionary[Dispatcher, asyncio.Lock]()
 
-    async def transmit(dispatcher: Dispatcher, request: Any, journey: Any) -> Any:
+    async def transmit(dispatcher: Dispatcher, request: Any, state: Any) -> Any:
         async with locks.setdefault(dispatcher, asyncio.Lock()):
-            return await stock(dispatcher, request, journey)
+            return await stock(dispatcher, request, state)
 
     monkeypatch.setattr(Dispatcher, "_transmit", transmit)
 

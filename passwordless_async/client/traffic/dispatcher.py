@@ -102,8 +102,8 @@ class Call(Generic[T]):
 
 
 @attrs.define(eq=False)
-class _Journey:
-    """One call on its way."""
+class _CallState:
+    """What is known of one call while it runs."""
 
     call: Call[Any]
     policy: Policy
@@ -187,63 +187,63 @@ class Dispatcher:
         """
         self._transport.require_own_loop()
         policy = call.policy or self._profile.single
-        journey = _Journey(call, policy, departure or Departure())
-        return self._observed(call, journey) if self._events.is_wanted else self._try(call, journey)
+        state = _CallState(call, policy, departure or Departure())
+        return self._observed(call, state) if self._events.is_wanted else self._try(call, state)
 
-    async def _observed(self, call: Call[T], journey: _Journey) -> T:
+    async def _observed(self, call: Call[T], state: _CallState) -> T:
         """Do as :meth:`_try`, and emit how it ended."""
         try:
-            result = await self._try(call, journey)
+            result = await self._try(call, state)
         except PasswordlessError as error:
-            self._emit_done(journey, error.code)
+            self._emit_done(state, error.code)
             raise
         except asyncio.CancelledError:
-            self._emit_done(journey, CANCELLED)
+            self._emit_done(state, CANCELLED)
             raise
-        self._emit_done(journey, None, result)
+        self._emit_done(state, None, result)
         return result
 
-    def _emit_done(self, journey: _Journey, error: str | None, result: object = None) -> None:
+    def _emit_done(self, state: _CallState, error: str | None, result: object = None) -> None:
         if isinstance(result, TokenSet) and result.refresh_key is not None:
-            self._events.emit(UnboundTokens(journey.operation, result.audience))
-        seconds = _clock.monotonic() - journey.began
-        self._events.emit(Done(journey.operation, error, seconds, journey.transmissions))
+            self._events.emit(UnboundTokens(state.operation, result.audience))
+        seconds = _clock.monotonic() - state.began
+        self._events.emit(Done(state.operation, error, seconds, state.transmissions))
 
     def require_open(self) -> None:
         """Raise ``ClientClosed`` if the client is being closed: before a call leaves a mark in a store, for example."""
         if self._is_closing:
             raise ClientClosed
 
-    async def _try(self, call: Call[T], journey: _Journey) -> T:
+    async def _try(self, call: Call[T], state: _CallState) -> T:
         failure: PasswordlessError | None = None
         while True:
             try:
-                return await self._attempt(with_endpoints(self._tenant, call.flow), journey)
+                return await self._attempt(with_endpoints(self._tenant, call.flow), state)
             except QuotaExceeded as error:
-                if journey.was_overtaken:
+                if state.was_overtaken:
                     continue
                 # If the server refused an earlier try, the caller gets that error.
                 failure = failure or error.with_traceback(None)
                 break
             except PasswordlessError as error:
                 failure = error.with_traceback(None)
-            journey.departure.on_wire = False  # the outcome of the try is known
-            if not await self._may_try_again(journey, failure):
+            state.departure.on_wire = False  # the outcome of the try is known
+            if not await self._may_try_again(state, failure):
                 break
         raise failure
 
-    async def _may_try_again(self, journey: _Journey, failure: PasswordlessError) -> bool:
+    async def _may_try_again(self, state: _CallState, failure: PasswordlessError) -> bool:
         """Wait until a call may be tried again; False: it may not."""
-        if self._is_closing or journey.departure.is_abandoned:
+        if self._is_closing or state.departure.is_abandoned:
             return False
         if isinstance(failure, CircuitOpen):
             # Nothing was tried, so it does not count as a try.
-            return journey.policy.outlasts_outages and await self._outlast(journey)
-        delay = retry_delay(journey.operation, journey.policy, journey.tries, failure, is_held=journey.is_held)
-        if delay is None or delay > journey.patience:
+            return state.policy.outlasts_outages and await self._outlast(state)
+        delay = retry_delay(state.operation, state.policy, state.tries, failure, is_held=state.is_held)
+        if delay is None or delay > state.patience:
             return False
-        self._events.emit(Retried(journey.operation, journey.tries, failure.code, delay))
-        journey.waited += delay
+        self._events.emit(Retried(state.operation, state.tries, failure.code, delay))
+        state.waited += delay
         await self._sleep(delay)
         return not self._is_closing
 
@@ -258,107 +258,107 @@ class Dispatcher:
         finally:
             self._sleepers.discard(sleeper)
 
-    async def _outlast(self, journey: _Journey) -> bool:
+    async def _outlast(self, state: _CallState) -> bool:
         """Wait for news of an outage; False: there were none in time."""
-        if journey.circuit is None:
+        if state.circuit is None:
             return False
         began = _clock.monotonic()
         try:
-            async with asyncio.timeout(journey.patience):
-                await journey.circuit.news()
+            async with asyncio.timeout(state.patience):
+                await state.circuit.news()
         except TimeoutError:
             return False
         finally:
-            journey.waited += _clock.monotonic() - began
-        return journey.patience > 0 and not self._is_closing
+            state.waited += _clock.monotonic() - began
+        return state.patience > 0 and not self._is_closing
 
-    def _attempt(self, flow: Flow[T], journey: _Journey) -> Awaitable[T]:
+    def _attempt(self, flow: Flow[T], state: _CallState) -> Awaitable[T]:
         """Refuse a call that cannot be sent now; otherwise, wait for what it must wait for, and drive its flow."""
-        journey.was_overtaken = False
-        if journey.operation is not Operation.REVOKE:
+        state.was_overtaken = False
+        if state.operation is not Operation.REVOKE:
             self.require_open()
-        self._require_closed_circuit(journey)
-        if self._callers.may_limit(journey.call.caller):
-            return self._attempt_later(flow, journey)
-        return self._go(flow, journey)
+        self._require_closed_circuit(state)
+        if self._callers.may_limit(state.call.caller):
+            return self._attempt_later(flow, state)
+        return self._go(flow, state)
 
-    async def _attempt_later(self, flow: Flow[T], journey: _Journey) -> T:
-        await self._wait_for_caller(journey)
-        return await self._go(flow, journey)
+    async def _attempt_later(self, flow: Flow[T], state: _CallState) -> T:
+        await self._wait_for_caller(state)
+        return await self._go(flow, state)
 
-    def _go(self, flow: Flow[T], journey: _Journey) -> Awaitable[T]:
+    def _go(self, flow: Flow[T], state: _CallState) -> Awaitable[T]:
         """Pass the gate, as the call that fetches the first nonce or after it."""
-        is_proven = journey.call.is_proven
+        is_proven = state.call.is_proven
         if is_proven and self._peers is not None:
             self._peers.poll()
         if not is_proven or self._first_nonce.over:
-            return self._pass(flow, journey, None)
-        return self._pass_in_turn(flow, journey)
+            return self._pass(flow, state, None)
+        return self._pass_in_turn(flow, state)
 
-    async def _pass_in_turn(self, flow: Flow[T], journey: _Journey) -> T:
+    async def _pass_in_turn(self, flow: Flow[T], state: _CallState) -> T:
         """Do as :meth:`_pass`, once another call has fetched the first nonce, or as the call that fetches it."""
-        before = journey.transmissions
+        before = state.transmissions
         # The turn comes before the gate: a call that holds a slot must not wait for another call's nonce.
-        async with self._first_nonce.turn(lambda: journey.transmissions > before) as answered:
-            return await self._pass(flow, journey, answered)
+        async with self._first_nonce.turn(lambda: state.transmissions > before) as answered:
+            return await self._pass(flow, state, answered)
 
-    def _require_closed_circuit(self, journey: _Journey) -> None:
+    def _require_closed_circuit(self, state: _CallState) -> None:
         """Refuse a call before it waits for anything, if its first request would be refused."""
         waits: dict[Breaker, float] = {}
-        for circuit in self._circuits.first(journey.operation, journey.call.channel):
+        for circuit in self._circuits.first(state.operation, state.call.channel):
             left = circuit.retry_after
             if left is None:
                 return
             waits[circuit] = left
         if waits:
-            journey.circuit = min(waits, key=waits.__getitem__)
-            raise CircuitOpen(retry_after=waits[journey.circuit])
+            state.circuit = min(waits, key=waits.__getitem__)
+            raise CircuitOpen(retry_after=waits[state.circuit])
 
-    async def _wait_for_caller(self, journey: _Journey) -> None:
+    async def _wait_for_caller(self, state: _CallState) -> None:
         """Wait while the service's limit for the caller lasts."""
         now = asyncio.get_running_loop().time
-        while (delay := self._callers.delay(journey.call.caller, now())) > 0:
-            if delay > journey.patience:
+        while (delay := self._callers.delay(state.call.caller, now())) > 0:
+            if delay > state.patience:
                 raise QuotaExceeded("the service takes no more from this user or address for now", retry_after=delay)
             await self._sleep(delay)
-            self._note_wait(journey, delay)
+            self._note_wait(state, delay)
             if self._is_closing:
                 raise NotSent("nothing was sent: the client was closed")
 
-    async def _pass(self, flow: Flow[T], journey: _Journey, answered: Callable[[int], None] | None) -> T:
+    async def _pass(self, flow: Flow[T], state: _CallState, answered: Callable[[int], None] | None) -> T:
         """Pass the gate, drive the flow, and leave the gate."""
-        priority = PRIORITIES[journey.operation]
-        if waited := await self.gate.enter(priority, journey.patience):
-            self._note_wait(journey, waited)
-        if self._callers.delay(journey.call.caller, asyncio.get_running_loop().time()) > 0:
+        priority = PRIORITIES[state.operation]
+        if waited := await self.gate.enter(priority, state.patience):
+            self._note_wait(state, waited)
+        if self._callers.delay(state.call.caller, asyncio.get_running_loop().time()) > 0:
             self.gate.refund()
             self.gate.leave(priority)
-            journey.was_overtaken = True
+            state.was_overtaken = True
             raise QuotaExceeded("nothing was sent: meanwhile the service takes no more from this user or address")
-        journey.tries += 1
-        journey.paid = journey.transmissions + 1
+        state.tries += 1
+        state.paid = state.transmissions + 1
         try:
-            if self._is_closing and journey.operation is not Operation.REVOKE:
+            if self._is_closing and state.operation is not Operation.REVOKE:
                 raise NotSent("nothing was sent: the client was closed")
-            return await self._drive(flow, journey, answered)
+            return await self._drive(flow, state, answered)
         finally:
             flow.close()
-            if journey.transmissions < journey.paid:
+            if state.transmissions < state.paid:
                 self.gate.refund()
             self.gate.leave(priority)
 
-    async def _drive(self, flow: Flow[T], journey: _Journey, answered: Callable[[int], None] | None) -> T:
+    async def _drive(self, flow: Flow[T], state: _CallState, answered: Callable[[int], None] | None) -> T:
         """Send each request that the flow yields, and pass the response to the flow, until it returns."""
         try:
             request = next(flow)
             while True:
                 try:
-                    response = await self._send(request, journey)
+                    response = await self._send(request, state)
                 except PasswordlessError as error:
                     failure = error.with_traceback(None)
                 else:
                     if response.status in _CHALLENGE_STATUSES:
-                        await self._before_answering_challenge(request, response, journey)
+                        await self._before_answering_challenge(request, response, state)
                     request = _resumed(flow, request, response, answered)
                     continue
                 request = flow.throw(failure)
@@ -367,35 +367,35 @@ class Dispatcher:
             return result
 
     async def _before_answering_challenge(
-        self, request: HttpRequest, response: HttpResponse, journey: _Journey
+        self, request: HttpRequest, response: HttpResponse, state: _CallState
     ) -> None:
         """Wait for permission to answer a nonce challenge, before the answer is signed. Nothing was processed yet."""
         if demands_nonce(response, fresh=False):
-            journey.was_refused(request)
-            self._events.emit(Challenged(journey.operation))
-            self._note_wait(journey, await self.gate.again(journey.patience))
-            journey.paid += 1
+            state.was_refused(request)
+            self._events.emit(Challenged(state.operation))
+            self._note_wait(state, await self.gate.again(state.patience))
+            state.paid += 1
 
-    def _note_wait(self, journey: _Journey, seconds: float) -> None:
-        journey.waited += seconds
+    def _note_wait(self, state: _CallState, seconds: float) -> None:
+        state.waited += seconds
         if seconds > _REPORTED_WAIT_SECONDS:
-            self._events.emit(Paced(journey.operation, seconds))
+            self._events.emit(Paced(state.operation, seconds))
 
-    def _send(self, request: HttpRequest, journey: _Journey) -> Awaitable[HttpResponse]:
-        return self._share(request, journey) if request.shareable else self._transmit(request, journey)
+    def _send(self, request: HttpRequest, state: _CallState) -> Awaitable[HttpResponse]:
+        return self._share(request, state) if request.shareable else self._transmit(request, state)
 
-    async def _share(self, request: HttpRequest, journey: _Journey) -> HttpResponse:
+    async def _share(self, request: HttpRequest, state: _CallState) -> HttpResponse:
         # By the delay too: a landed fetch is kept for its waiters, and the next of a search must not join it.
         key = (request.url, request.delay)
-        return await self._fetches.run(key, lambda _departure: self._fetch(request, journey))
+        return await self._fetches.run(key, lambda _departure: self._fetch(request, state))
 
-    async def _fetch(self, request: HttpRequest, journey: _Journey) -> HttpResponse:
+    async def _fetch(self, request: HttpRequest, state: _CallState) -> HttpResponse:
         """Fetch the key set, and store it within the flight, for callers that come before its waiters resume."""
         outcome: HttpResponse | PasswordlessError | None = None
         try:
             if request.delay:
                 await asyncio.sleep(request.delay)
-            outcome = await self._transmit(request, journey)
+            outcome = await self._transmit(request, state)
         except PasswordlessError as error:
             outcome = error
             raise
@@ -404,62 +404,60 @@ class Dispatcher:
                 self._tenant.keys.fetched(outcome)
         return outcome
 
-    async def _transmit(self, request: HttpRequest, journey: _Journey) -> HttpResponse:
-        passage = None if request.shareable else self._check_circuit(request, journey)
-        journey.begins(request)
-        journey.transmissions += 1
-        if journey.transmissions > journey.paid:
-            journey.paid = journey.transmissions
+    async def _transmit(self, request: HttpRequest, state: _CallState) -> HttpResponse:
+        passage = None if request.shareable else self._check_circuit(request, state)
+        state.begins(request)
+        state.transmissions += 1
+        if state.transmissions > state.paid:
+            state.paid = state.transmissions
             self.gate.charge()
         began = _clock.monotonic()
         try:
             # A shared fetch is not lost with one of its callers.
-            response = await self._transport.send(request, None if request.shareable else journey.sends)
+            response = await self._transport.send(request, None if request.shareable else state.sends)
         except TransportError as error:
             failure = error.with_traceback(None)
-            self._feedback.failed(journey.operation, journey.call.user, passage, failure)
+            self._feedback.failed(state.operation, state.call.user, passage, failure)
         except asyncio.CancelledError:
-            self._emit_sent(request, journey, None, CANCELLED, began)
+            self._emit_sent(request, state, None, CANCELLED, began)
             raise
         else:
             seconds = _clock.monotonic() - began
-            call = journey.call
-            journey.is_held = self._feedback.answered(
-                call.operation, call.caller, call.user, passage, response, seconds
-            )
-            self._emit_sent(request, journey, response.status, None, began)
+            call = state.call
+            state.is_held = self._feedback.answered(call.operation, call.caller, call.user, passage, response, seconds)
+            self._emit_sent(request, state, response.status, None, began)
             return response
         finally:
             if passage is not None:
                 passage.end()
-        journey.failed(request, failure)
-        self._emit_sent(request, journey, getattr(failure, "status", None), failure.code, began)
+        state.failed(request, failure)
+        self._emit_sent(request, state, getattr(failure, "status", None), failure.code, began)
         raise failure
 
-    def _check_circuit(self, request: HttpRequest, journey: _Journey) -> Passage:
-        first_of = None if journey.transmissions else journey.operation
-        circuit = self._circuits.of(request.url, journey.call.channel, first_of=first_of)
+    def _check_circuit(self, request: HttpRequest, state: _CallState) -> Passage:
+        first_of = None if state.transmissions else state.operation
+        circuit = self._circuits.of(request.url, state.call.channel, first_of=first_of)
         try:
             return circuit.check()
         except CircuitOpen:
-            journey.circuit = circuit
+            state.circuit = circuit
             raise
 
     def _emit_sent(
-        self, request: HttpRequest, journey: _Journey, status: int | None, error: str | None, began: float
+        self, request: HttpRequest, state: _CallState, status: int | None, error: str | None, began: float
     ) -> None:
         if not self._events.is_wanted:
             return
         self._events.emit(
             Sent(
-                operation=journey.operation,
+                operation=state.operation,
                 method=request.method,
                 origin=str(request.url.origin()),
                 path=request.url.path,
                 status=status,
                 error=error,
                 seconds=_clock.monotonic() - began,
-                transmission=journey.transmissions,
+                transmission=state.transmissions,
             )
         )
 
