@@ -170,8 +170,8 @@ class Ledger:
             ("start-user-address", place and f"{user} {place}", budgets.starts_per_user_and_address, _HOUR),
         ]
         if isinstance(who, Phone):
-            limits += self._to_phone(who.number, place)
-        async with self._sent(limits):
+            limits += self._phone_limits(who.number, place)
+        async with self._count_message(limits):
             yield
 
     @asynccontextmanager
@@ -189,8 +189,8 @@ class Ledger:
             ("factor-user", _identity(who), budgets.factor_messages_per_user, _HOUR),
         ]
         if to_phone:
-            limits += self._to_phone(number, place)
-        async with self._sent(limits):
+            limits += self._phone_limits(number, place)
+        async with self._count_message(limits):
             yield
 
     async def poll(self, who: User, address: IpAddress | None) -> None:
@@ -207,7 +207,7 @@ class Ledger:
         ]
         await self._count(self._counters(limits))
 
-    def _to_phone(self, number: str | None, place: str | None) -> list[_Limit]:
+    def _phone_limits(self, number: str | None, place: str | None) -> list[_Limit]:
         """Return the counts for a message that costs money; ``number``: its destination, if known."""
         sms = self.sms
         if number is not None:
@@ -219,7 +219,7 @@ class Ledger:
         ]
 
     @asynccontextmanager
-    async def _sent(self, limits: Iterable[_Limit]) -> AsyncIterator[None]:
+    async def _count_message(self, limits: Iterable[_Limit]) -> AsyncIterator[None]:
         """Count a message, unless it turns out that none was sent."""
         counters = self._counters(limits)
         token = await self._count(counters)

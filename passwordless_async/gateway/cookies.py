@@ -67,20 +67,20 @@ class Cookies:
     @property
     def session_name(self) -> str:
         """The name of the session's cookie."""
-        return self._named("session")
+        return self._full_name("session")
 
     @property
     def login_names(self) -> tuple[str, ...]:
         """The names of the login's cookie: the first, and those of its further parts."""
-        name = self._named("login")
+        name = self._full_name("login")
         return (name, *(f"{name}-{number}" for number in range(2, _MAX_PARTS + 1)))
 
     @property
     def language_name(self) -> str:
         """The name of the language's cookie."""
-        return self._named("language")
+        return self._full_name("language")
 
-    def _named(self, name: str) -> str:
+    def _full_name(self, name: str) -> str:
         return f"__Host-{name}" if self.secure else name
 
     def session_of(self, headers: CIMultiDictProxy[str]) -> Secret | None:
@@ -114,10 +114,10 @@ class Cookies:
         sealed = self._sealed_login(headers)
         if sealed is None:
             return None
-        state = self._known.get(sealed) or self._unsealed(sealed)
+        state = self._known.get(sealed) or self._unseal(sealed)
         return state if state is not None and now < state.expires_at else None
 
-    def _unsealed(self, sealed: Secret) -> LoginState | None:
+    def _unseal(self, sealed: Secret) -> LoginState | None:
         try:
             members = sealing.unseal_members(sealed, self.keys, _TYPE)
         except (BrokenSeal, UsageError):
@@ -129,12 +129,12 @@ class Cookies:
             self._known[sealed] = state
         return state
 
-    def _sealed(self, state: LoginState) -> Secret:
+    def _seal(self, state: LoginState) -> Secret:
         sealed = Secret(sealing.seal_members(state.members(deployment=self.deployment), self.keys, _TYPE))
         self._known[sealed] = state
         return sealed
 
-    def written(
+    def set_cookie_fields(
         self,
         reply: Reply,
         *,
@@ -158,7 +158,7 @@ class Cookies:
 
     def _parts(self, login: LoginState) -> Mapping[str, str]:
         """Return the login's cookies, by their names."""
-        sealed = self._sealed(login)
+        sealed = self._seal(login)
         number = -(-len(sealed) // _MAX_VALUE)
         if number > _WANTED_PARTS and login.return_to is not None:
             return self._parts(attrs.evolve(login, return_to=None))

@@ -38,11 +38,11 @@ def device_of(headers: CIMultiDictProxy[str]) -> str:
 
     A program that is no browser is named by its product: ``curl``.
     """
-    return _named(headers.get("User-Agent", "")[:_MAX_CHARACTERS])
+    return _device_name(headers.get("User-Agent", "")[:_MAX_CHARACTERS])
 
 
 @lru_cache(maxsize=256)  # browsers of one version and system say the same
-def _named(agent: str) -> str:
+def _device_name(agent: str) -> str:
     browser = next((name for mark, name in _BROWSERS if mark in agent), None)
     system = next((name for mark, name in _SYSTEMS if mark in agent), None)
     if browser is None:

@@ -68,8 +68,8 @@ def report(name: str, error: BaseException, *, more: int = 0) -> None:
         more: How many others of its kind were not logged since the last one that was.
     """
     level = logging.WARNING if isinstance(error, _MAY_BE_THE_USERS) else logging.ERROR
-    said = f"{type(error).__name__}{_said(error)}".removesuffix(".")
-    _log.log(level, "%s failed: %s.%s%s", name, said, _raised(error.__traceback__), others(more))
+    said = f"{type(error).__name__}{_message_of(error)}".removesuffix(".")
+    _log.log(level, "%s failed: %s.%s%s", name, said, _origin_of(error.__traceback__), others(more))
 
 
 class Refusals:
@@ -95,7 +95,7 @@ def is_name(text: str) -> bool:
     return _NAME.fullmatch(text) is not None
 
 
-def _said(error: BaseException) -> str:
+def _message_of(error: BaseException) -> str:
     """Return the part of an error's message that may be logged: no text of a user or of the service."""
     if not isinstance(error, PasswordlessError) or not _is_library(type(error).__module__):
         return ""
@@ -108,7 +108,7 @@ def _said(error: BaseException) -> str:
     return f": {code} ({error.status}). {advice}"
 
 
-def _raised(at: TracebackType | None) -> str:
+def _origin_of(at: TracebackType | None) -> str:
     """Return where an error was raised, and which function of the application's led there, if it was not that one."""
     places = list(traceback.walk_tb(at))
     if not places:

@@ -55,9 +55,9 @@ def read_form(request: Request) -> SecretDict:
         raise TooLarge
     kind = content_type(request)
     if kind == JSON:
-        return _checked(_json(request.body))
+        return _checked_fields(_json(request.body))
     if kind == FORM:
-        return _checked(_pairs(request.body))
+        return _checked_fields(_pairs(request.body))
     raise MalformedForm
 
 
@@ -84,7 +84,7 @@ def _pairs(body: bytes) -> Iterable[tuple[str, object]]:
         raise MalformedForm from None
 
 
-def _checked(fields: Iterable[tuple[str, object]]) -> SecretDict:
+def _checked_fields(fields: Iterable[tuple[str, object]]) -> SecretDict:
     pairs = list(fields)
     checked = SecretDict(
         (name, Secret(value))

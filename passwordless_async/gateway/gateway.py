@@ -15,7 +15,7 @@ from passwordless_async.gateway.handling import Handler
 from passwordless_async.gateway.hooks import Hooks
 from passwordless_async.gateway.pages.renderer import Pages
 from passwordless_async.gateway.proxy.forwarding import Forwarding
-from passwordless_async.gateway.proxy.upstream import Upstream, checked
+from passwordless_async.gateway.proxy.upstream import Upstream, checked_upstreams
 from passwordless_async.gateway.proxy_handling import ProxyHandler
 from passwordless_async.gateway.routes import RESERVED
 from passwordless_async.gateway.services import Services
@@ -193,7 +193,7 @@ def _proxy_handler(
 ) -> ProxyHandler | None:
     """Return what handles calls to upstreams; None without upstreams."""
     client, settings = services.client, services.settings
-    usable = checked(upstreams, audience=settings.audience, reserved=RESERVED)
+    usable = checked_upstreams(upstreams, audience=settings.audience, reserved=RESERVED)
     if not usable:
         return None
     forwarding = Forwarding(client, settings, cookies, usable, services.clock)

@@ -72,7 +72,7 @@ class Handler:
         reply = refusal or await self._reply(visit)
         if reply.problem is not None and request.method not in READS and reply.status != HTTPStatus.ACCEPTED:
             # Of the user whom the request named.
-            visit.audit(AuditKind.REFUSED, login=_named(reply), reason=reply.problem.key)
+            visit.audit(AuditKind.REFUSED, login=_login_with_user(reply), reason=reply.problem.key)
         # A step replied, so method and path are in the table: they are not text of the user.
         self._report(f"{request.method} {request.path}", reply)
         return self._response(visit, reply)
@@ -119,7 +119,7 @@ class Handler:
             refusal = fault("not_allowed", HTTPStatus.METHOD_NOT_ALLOWED)
             return attrs.evolve(refusal, headers=(("Allow", allowed),))
         if request.method not in READS and not self._may_change(visit):
-            _log.debug("%s %s is refused as csrf: %s", request.method, request.path, _lacking(visit))
+            _log.debug("%s %s is refused as csrf: %s", request.method, request.path, _csrf_requirement(visit))
             return fault("csrf", HTTPStatus.FORBIDDEN)
         return without_form(await reply_of(visit, step(visit)))
 
@@ -164,7 +164,7 @@ class Handler:
 
     def _cookie_fields(self, visit: Visit, reply: Reply) -> Iterator[tuple[str, str]]:
         headers = visit.request.headers
-        yield from self._cookies.written(
+        yield from self._cookies.set_cookie_fields(
             reply,
             login=visit.login,
             headers=headers,
@@ -182,12 +182,12 @@ def wants_json(request: Request) -> bool:
     return JSON in accepted and "text/html" not in accepted
 
 
-def _named(reply: Reply) -> LoginState | None:
+def _login_with_user(reply: Reply) -> LoginState | None:
     """Return the login of a reply if it has a user."""
     return reply.login if isinstance(reply.login, LoginState) and reply.login.who is not None else None
 
 
-def _lacking(visit: Visit) -> str:
+def _csrf_requirement(visit: Visit) -> str:
     """Return what a request that changes something lacks, without quoting the request."""
     if wants_json(visit.request):
         return "a request for JSON needs the header field X-CSRF: 1, and a body of JSON or none"

@@ -36,7 +36,7 @@ class OriginWatch:
         """Warn if a request came to another origin."""
         if self._has_warned:
             return
-        seen = _seen(request, self._settings)
+        seen = _origin_or_host(request, self._settings)
         if seen is None or seen.lower() in self._own or not _SHOWN.fullmatch(seen):
             return
         self._has_warned = True
@@ -54,7 +54,7 @@ def _names_of(base_url: URL) -> frozenset[str]:
     return frozenset({*origins, *(origin.partition("://")[2] for origin in origins)})
 
 
-def _seen(request: Request, settings: Settings) -> str | None:
+def _origin_or_host(request: Request, settings: Settings) -> str | None:
     """Return the origin of a page of the site, or the host that a request names; None if neither is known."""
     headers = request.headers
     if headers.get("Sec-Fetch-Site") == "same-origin" and headers.get("Origin"):

@@ -23,10 +23,10 @@ from passwordless_async.gateway.visit import Visit
 Step: TypeAlias = Callable[[Visit], Awaitable[Reply]]
 
 
-def _shared(step: Step) -> Step:
+def _shared_step(step: Step) -> Step:
     """Return a step that simultaneous duplicates of a request share."""
 
-    async def taken(visit: Visit) -> Reply:
+    async def run(visit: Visit) -> Reply:
         login, request = visit.login, visit.request
         if login is None:
             return await step(visit)
@@ -36,19 +36,19 @@ def _shared(step: Step) -> Step:
         said = *how, request.path, *sorted(request.query.items()), *sorted(visit.form.items())
         return await visit.services.submissions.share((state, said), lambda: step(visit))
 
-    return taken
+    return run
 
 
 ROUTES: Mapping[str, Mapping[str, Step]] = {
     "/": {"GET": home.show},
     "/login": {"GET": identifier.show, "POST": identifier.send_code},
     "/login/cancel": {"POST": identifier.cancel},
-    "/code": {"GET": code.show, "POST": _shared(code.log_in)},
+    "/code": {"GET": code.show, "POST": _shared_step(code.log_in)},
     "/code/resend": {"POST": identifier.send_again},
-    "/link": {"GET": _shared(link.open_link)},
+    "/link": {"GET": _shared_step(link.open_link)},
     "/link/resend": {"POST": link.send_again},
     "/link-sent": {"GET": link.show},
-    "/factor": {"GET": factors.show, "POST": _shared(factors.verify)},
+    "/factor": {"GET": factors.show, "POST": _shared_step(factors.verify)},
     "/factors": {"GET": factors.show_choice, "POST": factors.choose},
     "/enrolment": {"GET": enrolment.show, "POST": enrolment.enrol},
     "/recovery-codes": {"GET": factors.show_recovery_codes, "POST": factors.keep_recovery_codes},

@@ -38,11 +38,11 @@ class Arrived(Protocol):
 def user_address_of(request: Arrived, trusted_proxies: int) -> IpAddress | None:
     """Return the user's address; None if it is not known, or cannot be a user's, such as loopback."""
     if trusted_proxies == 0:
-        return _parsed(request.peer)
+        return _parse(request.peer)
     entries = ",".join(request.headers.getall("X-Forwarded-For", [])).split(",")
     if not trusted_proxies <= len(entries) <= _MAX_ENTRIES:
         return None
-    return _parsed(entries[-trusted_proxies].strip())
+    return _parse(entries[-trusted_proxies].strip())
 
 
 @lru_cache(maxsize=1024)  # a login sends the service its address more than once
@@ -51,12 +51,12 @@ def public(address: IpAddress | None) -> IpAddress | None:
     return _address(address, allow_private=False)
 
 
-def _parsed(text: str | None) -> IpAddress | None:
-    return None if text is None or len(text) > _MAX_ADDRESS else _seldom_new(text)
+def _parse(text: str | None) -> IpAddress | None:
+    return None if text is None or len(text) > _MAX_ADDRESS else _cached_address(text)
 
 
 @lru_cache(maxsize=1024)  # the requests of one page come from one address
-def _seldom_new(text: str) -> IpAddress | None:
+def _cached_address(text: str) -> IpAddress | None:
     return _address(text)
 
 

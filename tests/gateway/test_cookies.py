@@ -30,7 +30,7 @@ def headers(*values: str) -> CIMultiDictProxy[str]:
 
 
 def written(reply: Reply, cookies: Cookies = COOKIES, *, had: bool = True, came: str = "__Host-login=x") -> list[str]:
-    fields = cookies.written(reply, headers=headers(came) if had else headers(), had_session=had, now=400.0)
+    fields = cookies.set_cookie_fields(reply, headers=headers(came) if had else headers(), had_session=had, now=400.0)
     return [field for _, field in fields]
 
 
@@ -247,7 +247,7 @@ def test_unchanged_login_is_not_set_again() -> None:
     """Its cookie ends when it did; one that has changed is sealed anew."""
     fields = [
         list(
-            COOKIES.written(
+            COOKIES.set_cookie_fields(
                 Reply(page=Page.CODE, login=STATE), login=was, headers=headers(), had_session=False, now=400
             )
         )

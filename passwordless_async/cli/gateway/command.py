@@ -30,7 +30,7 @@ _FILE = click.Path(dir_okay=False, path_type=Path)
 
 
 def _option(setting: Setting) -> Callable[..., Any]:
-    default = "" if setting.default in {None, (), False} else f" Default: {_shown(setting.default)}."
+    default = "" if setting.default in {None, (), False} else f" Default: {_default_text(setting.default)}."
     if setting.is_switch:
         flags = f"{setting.option}/--no-{setting.option.removeprefix('--')}"
         return click.option(flags, setting.name, default=None, help=setting.help)
@@ -43,7 +43,7 @@ def _option(setting: Setting) -> Callable[..., Any]:
     )
 
 
-def _shown(default: object) -> str:
+def _default_text(default: object) -> str:
     return ", ".join(default) if isinstance(default, tuple) else str(default)
 
 

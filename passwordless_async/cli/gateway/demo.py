@@ -18,7 +18,7 @@ from aiohttp import web
 
 from passwordless_async.adapters.aiohttp_web import AUTHORIZED, protect
 from passwordless_async.auth0.identity import Email
-from passwordless_async.cli.gateway.listening import listening, served, url_of
+from passwordless_async.cli.gateway.listening import listening, serve_beside, url_of
 from passwordless_async.cli.gateway.plan import Plan, plan
 from passwordless_async.cli.gateway.reading import read
 from passwordless_async.cli.gateway.serving import Run, Stop, serve
@@ -49,7 +49,7 @@ def demonstrate(port: str | None) -> None:
 
 async def _run(port: str | None, stop: Stop) -> None:
     sent: asyncio.Queue[Message] = asyncio.Queue()
-    with stop.watched():
+    with stop.watch_signals():
         async with AsyncExitStack() as stack:
             tenant = LocalTenant()
             tenant.outbox.on_send = tenant.mfa.on_send = sent.put_nowait
@@ -88,7 +88,7 @@ async def _service(tenant: LocalTenant) -> AsyncIterator[str]:
     """Serve a protected API; yields its URL."""
     with socket.create_server(("127.0.0.1", 0)) as bound:
         url = url_of(bound)
-        async with served(_api(tenant, url), bound, shutdown_seconds=0.2):
+        async with serve_beside(_api(tenant, url), bound, shutdown_seconds=0.2):
             yield url
 
 

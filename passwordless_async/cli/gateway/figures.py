@@ -156,7 +156,7 @@ class Row:
                 return prefix
         return PAGES
 
-    def answered(self, route: str, status: int, seconds: float) -> None:
+    def count_call(self, route: str, status: int, seconds: float) -> None:
         """Count a call."""
         self.add(REQUESTS, route, _STATUSES[min(max(status // 100, 1), len(_STATUSES)) - 1])
         self.observe(SECONDS, route, seconds=seconds)
@@ -180,9 +180,9 @@ class Row:
 
 
 def _labels(named: Iterable[tuple[str, str]]) -> str:
-    text = ",".join(f'{name}="{_escaped(value)}"' for name, value in named)
+    text = ",".join(f'{name}="{_escape(value)}"' for name, value in named)
     return f"{{{text}}}" if text else ""
 
 
-def _escaped(value: str) -> str:
+def _escape(value: str) -> str:
     return value.replace("\\", "\\\\").replace('"', '\\"').replace("\n", "\\n")

@@ -45,7 +45,7 @@ def listening(values: Values) -> Iterator[socket.socket]:
 
 
 @contextlib.asynccontextmanager
-async def served(app: web.Application, bound: socket.socket, *, shutdown_seconds: float) -> AsyncIterator[None]:
+async def serve_beside(app: web.Application, bound: socket.socket, *, shutdown_seconds: float) -> AsyncIterator[None]:
     """Serve an application beside the gateway, at a socket, within the context; calls are not logged."""
     runner = web.AppRunner(app, access_log=None, shutdown_timeout=shutdown_seconds)
     await runner.setup()

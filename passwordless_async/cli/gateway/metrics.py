@@ -12,7 +12,7 @@ from aiohttp import web
 
 from passwordless_async._common import clock as _clock
 from passwordless_async.cli.gateway.figures import IN_FLIGHT
-from passwordless_async.cli.gateway.listening import served
+from passwordless_async.cli.gateway.listening import serve_beside
 from passwordless_async.cli.gateway.reading import Values, WrongSettings
 
 if TYPE_CHECKING:
@@ -44,7 +44,7 @@ def counting(row: Row) -> Middleware:
             return response
         finally:
             row.add(IN_FLIGHT, route, amount=-1.0)
-            row.answered(route, status, _clock.monotonic() - began)
+            row.count_call(route, status, _clock.monotonic() - began)
 
     return count
 
@@ -68,7 +68,7 @@ def listening_for_metrics(values: Values) -> socket.socket | None:
 
 
 @asynccontextmanager
-async def shown(figures: Figures, bound: socket.socket) -> AsyncIterator[None]:
+async def serve_metrics(figures: Figures, bound: socket.socket) -> AsyncIterator[None]:
     """Serve ``/metrics`` within the context."""
 
     async def answer(_request: web.Request) -> web.Response:
@@ -76,5 +76,5 @@ async def shown(figures: Figures, bound: socket.socket) -> AsyncIterator[None]:
 
     app = web.Application()
     app.router.add_get("/metrics", answer)
-    async with served(app, bound, shutdown_seconds=1.0):
+    async with serve_beside(app, bound, shutdown_seconds=1.0):
         yield

@@ -60,7 +60,7 @@ class Plan:
 
     def make_store(self) -> MemoryStore | RedisStore:
         """Make the store."""
-        with located(self.values):
+        with name_source(self.values):
             if self.store is None:
                 return MemoryStore(keys=self.keys)
             if self.keys is None:
@@ -75,7 +75,7 @@ class Plan:
     ) -> PasswordlessClient:
         """Make the client, which is to be opened."""
         of = self.values.of
-        with located(self.values):
+        with name_source(self.values):
             return PasswordlessClient(
                 of["domain"],
                 of["client_id"],
@@ -101,7 +101,7 @@ class Plan:
         same = ("base_url", "scope", "audience", "identifiers", "magic_link", "return_to", "home", "trusted_proxies")
         lasting = ("session_for", "remember_for", "max_sessions")
         options: dict[str, Any] = {name: of[name] for name in (*same, *lasting)}
-        with located(self.values):
+        with name_source(self.values):
             return _gateway_class()(
                 client,
                 **options,
@@ -126,7 +126,7 @@ def plan(values: Values) -> Plan:
     file = values.of["keys"]
     keys = None
     if file is not None:
-        with _sourced(values, "keys"):
+        with _name_setting(values, "keys"):
             ring = read_key_file(file)
         keys = KeyRing(*ring.keys, users=ring.users)
     return Plan(
@@ -146,7 +146,7 @@ def _gateway_class() -> type[Gateway]:
 def _client_auth(values: Values) -> ClientAuth:
     given = {name: values.of[name] for name in _AUTH}
     try:
-        with located(values), _sourced(values, _kept(given)):
+        with name_source(values), _name_setting(values, _file_setting(given)):
             return ClientAuthOptions(**given).read()
     except click.BadParameter as error:
         name = str(error.param_hint or "").removeprefix("--").replace("-", "_")
@@ -154,7 +154,7 @@ def _client_auth(values: Values) -> ClientAuth:
     raise WrongSettings(problem)
 
 
-def _kept(given: dict[str, Any]) -> str:
+def _file_setting(given: dict[str, Any]) -> str:
     """Return the setting that names what has to be read."""
     names = ("client_secret_from", "client_key_from", "client_certificate")
     return next((name for name in names if given[name] is not None), "client_auth")
@@ -168,7 +168,7 @@ def _store(values: Values) -> Secret | None:
         raise WrongSettings(
             f"{values.sources['store_from']}: cannot be combined with {values.sources['store']}: give one of them."
         )
-    with _sourced(values, "store_from"):
+    with _name_setting(values, "store_from"):
         return secret_from("store_from", place, kinds=("env", "file"), what="store's URL")
 
 
@@ -215,7 +215,7 @@ def _upstream(given: dict[str, Any]) -> _gateway.Upstream:
 
 
 @contextmanager
-def _sourced(values: Values, name: str) -> Iterator[None]:
+def _name_setting(values: Values, name: str) -> Iterator[None]:
     """Say of a file or a variable that cannot be read which setting names it."""
     try:
         yield
@@ -229,7 +229,7 @@ def _sourced(values: Values, name: str) -> Iterator[None]:
 
 
 @contextmanager
-def located(values: Values) -> Iterator[None]:
+def name_source(values: Values) -> Iterator[None]:
     """Add the source of a setting to an error of the library about it."""
     try:
         yield

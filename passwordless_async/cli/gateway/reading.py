@@ -82,9 +82,11 @@ def read(flags: Mapping[str, Any], environment: Mapping[str, str], file: Path | 
     problems: list[str] = []
     in_file = {} if file is None else _table(file)
     name_of_file = "" if file is None else plain(file.name)
-    problems += _misplaced(flags, in_file, name_of_file)
+    problems += _name_problems(flags, in_file, name_of_file)
     given = {
-        setting.name: _given(setting, list(_places(setting, flags, environment, in_file, name_of_file)), problems)
+        setting.name: _read_setting(
+            setting, list(_places(setting, flags, environment, in_file, name_of_file)), problems
+        )
         for setting in SETTINGS.values()
     }
     _take_secrets(given, environment)
@@ -134,7 +136,7 @@ def _places(
         yield Given(in_file[setting.name], f"{setting.name} in {file}")
 
 
-def _given(setting: Setting, places: list[Given], problems: list[str]) -> Given:
+def _read_setting(setting: Setting, places: list[Given], problems: list[str]) -> Given:
     if not places:
         return Given(setting.default)
     given = places[0]
@@ -163,7 +165,7 @@ def _has_password(url: str) -> bool:
     return url != MEMORY and (parts.password is not None or "password" in parts.query)
 
 
-def _misplaced(flags: Mapping[str, Any], in_file: Mapping[str, Any], file: str) -> Iterator[str]:
+def _name_problems(flags: Mapping[str, Any], in_file: Mapping[str, Any], file: str) -> Iterator[str]:
     """Yield what is wrong with names: secrets where none belong, and unknown ones."""
     for secret, place in SECRETS.items():
         there = f"put it into {SETTINGS[place].variable.removesuffix('_FROM')}, or into a file that"

@@ -14,7 +14,7 @@ import click
 from passwordless_async.cli.gateway import telemetry
 from passwordless_async.cli.gateway.figures import Figures
 from passwordless_async.cli.gateway.listening import url_of
-from passwordless_async.cli.gateway.metrics import shown
+from passwordless_async.cli.gateway.metrics import serve_metrics
 from passwordless_async.cli.gateway.reading import WrongSettings
 from passwordless_async.cli.gateway.serving import Run, Stop, serve
 from passwordless_async.cli.gateway.settings import MEMORY
@@ -62,7 +62,7 @@ def run(plan: Plan, bound: socket.socket, metrics: socket.socket | None = None) 
     figures = None if metrics is None else Figures(_prefixes(plan), workers)
     if metrics is not None:
         _say(f"Metrics on {url_of(metrics)}/metrics")
-    shows = nullcontext if figures is None or metrics is None else partial(shown, figures, metrics)
+    shows = nullcontext if figures is None or metrics is None else partial(serve_metrics, figures, metrics)
     if workers == 1:
         number = _run_alone(plan, bound, figures, shows)
     else:
@@ -79,7 +79,7 @@ def _run_alone(plan: Plan, bound: socket.socket, figures: Figures | None, shows:
     stop = Stop()
 
     async def main() -> None:
-        with stop.watched():
+        with stop.watch_signals():
             async with shows():
                 row = None if figures is None else figures.row(0)
                 on_ready = partial(_say, f"Listening on {url_of(bound)}")
@@ -149,7 +149,7 @@ def _show(shows: _Shows, bound: socket.socket, parent: int) -> None:
 def _stopped_with(parent: int) -> Iterator[Stop]:
     """Yield what a signal ends, and the end of the parent, of which a pipe tells."""
     stop = Stop()
-    with stop.watched():
+    with stop.watch_signals():
         asyncio.get_running_loop().add_reader(parent, _see_parent_die, parent, stop)
         yield stop
 

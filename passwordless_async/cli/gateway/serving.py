@@ -61,7 +61,7 @@ class Stop:
     number: int | None = attrs.field(default=None, init=False)
 
     @contextlib.contextmanager
-    def watched(self) -> Iterator[None]:
+    def watch_signals(self) -> Iterator[None]:
         """Take the signals in the context."""
         loop = asyncio.get_running_loop()
 

@@ -20,10 +20,10 @@ def lines(values: Values) -> Iterator[str]:
         if value is None or value == ():
             continue
         source = values.sources[name] if name in values.given else "default"
-        yield f"{name:<22} {plain(_shown(name, value))}  ({plain(source)})"
+        yield f"{name:<22} {plain(_text_of(name, value))}  ({plain(source)})"
 
 
-def _shown(name: str, value: object) -> str:
+def _text_of(name: str, value: object) -> str:
     if name == "store":
         return MEMORY if value == MEMORY else "Redis"
     if isinstance(value, dict):

@@ -73,7 +73,7 @@ class Supervisor:
         Raises:
             CrashLoop: A child died repeatedly. The others have ended.
         """
-        with _blocked() as before:
+        with _block_signals() as before:
             try:
                 for name, main in self.children.items():
                     child = _Child(name, main)
@@ -141,7 +141,7 @@ class Supervisor:
 
 
 @contextlib.contextmanager
-def _blocked() -> Iterator[set[signal.Signals]]:
+def _block_signals() -> Iterator[set[signal.Signals]]:
     """Block the signals until they are asked for; yields those that were blocked before."""
     # A system may drop a signal that is ignored by default, even a blocked one: it needs a handler.
     handler = signal.signal(signal.SIGCHLD, lambda _number, _frame: None)

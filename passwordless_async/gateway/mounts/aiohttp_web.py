@@ -15,7 +15,7 @@ from multidict import CIMultiDict, CIMultiDictProxy
 from passwordless_async.gateway.framing import framing_of
 from passwordless_async.gateway.messages import MAX_BODY_BYTES, Request
 from passwordless_async.gateway.mounts.disconnects import DisconnectWatch
-from passwordless_async.gateway.mounts.server_log import hide_query, unquoted
+from passwordless_async.gateway.mounts.server_log import filter_server_log, hide_query
 from passwordless_async.gateway.mounts.shutdown import Shutdown
 from passwordless_async.gateway.proxy.messages import (
     NO_CODE,
@@ -49,7 +49,7 @@ def application(handle: Handle, proxy: ProxyHandler | None = None) -> web.Applic
         mount = _mount(request)
         target = None if proxy is None else target_of(request.raw_path, mount)
         if proxy is not None and target is not None and proxy.serves(target[0]):
-            proxied = _proxied(request, mount, target)
+            proxied = _proxied_request(request, mount, target)
             if proxied.socket:
                 return await _connect(proxy, shutdown, request, proxied)
             with disconnects.of(partial(_until_gone, request)):
@@ -64,7 +64,7 @@ def application(handle: Handle, proxy: ProxyHandler | None = None) -> web.Applic
         return web.Response(status=int(response.status), headers=CIMultiDict(response.headers), body=response.body)
 
     app = web.Application()
-    app.cleanup_ctx.append(unquoted)
+    app.cleanup_ctx.append(filter_server_log)
     app.on_startup.append(shutdown.reset)
     app.on_shutdown.append(shutdown.begin)
     app.router.add_route("*", _ANYTHING, answer, expect_handler=_meet)
@@ -128,7 +128,7 @@ async def _body(request: web.Request) -> bytes | None:
     return b"".join(parts)
 
 
-def _proxied(request: web.Request, mount: str, target: tuple[str, str]) -> ProxiedRequest:
+def _proxied_request(request: web.Request, mount: str, target: tuple[str, str]) -> ProxiedRequest:
     is_socket = request.method == "GET" and request.headers.get("Upgrade", "").lower() == "websocket"
     return ProxiedRequest(
         method=request.method,
@@ -148,7 +148,7 @@ async def _connect(
 ) -> web.StreamResponse:
     socket = _Socket(request, shutdown.begun)
     refusal = await proxy.connect(proxied, socket)
-    return socket.response if refusal is None else await _written(request, refusal)
+    return socket.response if refusal is None else await _write(request, refusal)
 
 
 async def _exchange(
@@ -158,12 +158,12 @@ async def _exchange(
     if response is None:
         return web.Response()
     if isinstance(response.body, bytes):
-        return await _written(request, response)
+        return await _write(request, response)
     with shutdown.of_stream(response.headers, request.transport):
-        return await _written(request, response)
+        return await _write(request, response)
 
 
-async def _written(request: web.Request, response: ProxiedResponse) -> web.StreamResponse:
+async def _write(request: web.Request, response: ProxiedResponse) -> web.StreamResponse:
     if isinstance(response.body, bytes):
         # Header fields and body are sent at once, by the server.
         return web.Response(status=response.status, headers=response.headers, body=response.body)

@@ -49,7 +49,7 @@ class ASGIGateway:
             return
         target = None if self._proxy is None else _target(scope)
         if self._proxy is not None and target is not None and self._proxy.serves(target[0]):
-            await self._pass_on(self._proxy, _proxied(scope, target, headers, receive), scope, receive, send)
+            await self._pass_on(self._proxy, _proxied_request(scope, target, headers, receive), scope, receive, send)
         elif scope["type"] == "http":
             await self._answer(scope, headers, receive, send)
         else:
@@ -62,7 +62,7 @@ class ASGIGateway:
         request = _request(scope, headers, body)
         _hide_query(scope)
         response = await self._handle(request)
-        fields = _encoded(response.headers, "latin-1")
+        fields = _encode(response.headers, "latin-1")
         fields.append((b"content-length", str(len(response.body)).encode()))
         await send({"type": "http.response.start", "status": int(response.status), "headers": fields})
         await send({"type": "http.response.body", "body": b"" if scope["method"] == "HEAD" else response.body})
@@ -108,7 +108,7 @@ def _headers(scope: Scope) -> CIMultiDictProxy[str]:
     return CIMultiDictProxy(CIMultiDict(pairs))
 
 
-def _encoded(headers: Iterable[tuple[str, str]], encoding: str = "utf-8") -> list[tuple[bytes, bytes]]:
+def _encode(headers: Iterable[tuple[str, str]], encoding: str = "utf-8") -> list[tuple[bytes, bytes]]:
     return [(name.lower().encode(encoding), value.encode(encoding)) for name, value in headers]
 
 
@@ -140,7 +140,9 @@ def _target(scope: Scope) -> tuple[str, str] | None:
     return target_of(f"{path}?{query}", mount_of(scope) if scope["path"].startswith(root) else "")
 
 
-def _proxied(scope: Scope, target: tuple[str, str], headers: CIMultiDictProxy[str], receive: Receive) -> ProxiedRequest:
+def _proxied_request(
+    scope: Scope, target: tuple[str, str], headers: CIMultiDictProxy[str], receive: Receive
+) -> ProxiedRequest:
     is_socket = scope["type"] == "websocket"
     return ProxiedRequest(
         method="GET" if is_socket else scope["method"],
@@ -167,7 +169,7 @@ async def _exchange(proxy: ProxyHandler, request: ProxiedRequest, send: Send) ->
 
 
 async def _send(response: ProxiedResponse, kind: str, send: Send) -> None:
-    await send({"type": f"{kind}.start", "status": response.status, "headers": _encoded(response.headers)})
+    await send({"type": f"{kind}.start", "status": response.status, "headers": _encode(response.headers)})
     last = b""
     if isinstance(response.body, bytes):
         last = response.body

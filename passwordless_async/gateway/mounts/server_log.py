@@ -53,7 +53,7 @@ def hide_query(request: web.BaseRequest) -> None:
         of["_cache"].pop(name, None)
 
 
-async def unquoted(_application: web.Application) -> AsyncIterator[None]:
+async def filter_server_log(_application: web.Application) -> AsyncIterator[None]:
     """Filter the server's logger while an application runs (a ``cleanup_ctx``)."""
     log, quoting = logging.getLogger(_SERVER), Unquoted()
     log.addFilter(quoting)

@@ -118,7 +118,7 @@ class Pages:
         contents = {name: (folder / name).read_bytes() for name in _FILES}
         contents["style.css"] += (css or "").encode()
         self._static = contents
-        self._paths = {name: f"/static/{_hashed(name, content)}" for name, content in contents.items()}
+        self._paths = {name: f"/static/{_hashed_name(name, content)}" for name, content in contents.items()}
 
     def static(self, request: Request) -> Response | None:
         """Return a static file; None if the request is for something else."""
@@ -142,18 +142,18 @@ class Pages:
         """Return the page of a reply."""
         facts = {**reply.facts, "csrf": csrf or ""}
         if self._alike is None or not _is_alike(visit, reply):
-            return self._rendered(visit, reply, facts).encode()
+            return self._render_template(visit, reply, facts).encode()
         of_user = {name: facts[name] for name in _OF_ONE_USER if name in facts}
         others, asked = tuple(pair for pair in facts.items() if pair[0] not in of_user), visit.request
         # All values that the rendering below reads.
         key = (reply.page, visit.language, asked.mount, tuple(asked.query.items()), others)
         page = self._alike.get(key)
         if page is None:
-            page = self._rendered(visit, reply, {**facts, **{name: f"\0{name}\0" for name in of_user}})
+            page = self._render_template(visit, reply, {**facts, **{name: f"\0{name}\0" for name in of_user}})
             self._alike[key] = page
         return _PLACE.sub(lambda place: escape(of_user[place[1]]), page).encode()
 
-    def _rendered(self, visit: Visit, reply: Reply, facts: Mapping[str, Any]) -> str:
+    def _render_template(self, visit: Visit, reply: Reply, facts: Mapping[str, Any]) -> str:
         language = visit.language
 
         def text(key: str, **facts: object) -> str:
@@ -232,7 +232,7 @@ def _is_alike(visit: Visit, reply: Reply) -> bool:
     return is_get and reply.page in _ALIKE and reply.problem is None
 
 
-def _hashed(name: str, content: bytes) -> str:
+def _hashed_name(name: str, content: bytes) -> str:
     stem, _, kind = name.partition(".")
     return f"{stem}-{encode_text(hashlib.sha256(content).digest())[:_HASH_CHARACTERS]}.{kind}"
 

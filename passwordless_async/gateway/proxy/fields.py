@@ -133,7 +133,7 @@ _SCHEMES = frozenset({"dpop", "bearer"})
 _IPV6 = 6
 
 
-def named(argument: str, names: object) -> frozenset[str]:
+def checked_names(argument: str, names: object) -> frozenset[str]:
     """Return further names of header fields, in lower case; others raise :class:`UsageError`."""
     if isinstance(names, str) or not hasattr(names, "__iter__"):
         raise UsageError(argument, "must be a list of names of header fields")

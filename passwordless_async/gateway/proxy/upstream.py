@@ -55,11 +55,11 @@ def _audience(value: object) -> str | None:
 
 
 def _request_fields(names: Iterable[str]) -> frozenset[str]:
-    return fields.REQUEST | fields.named("headers", names)
+    return fields.REQUEST | fields.checked_names("headers", names)
 
 
 def _response_fields(names: Iterable[str]) -> frozenset[str]:
-    return fields.RESPONSE | fields.named("response_headers", names)
+    return fields.RESPONSE | fields.checked_names("response_headers", names)
 
 
 @always_printable
@@ -144,7 +144,7 @@ def _require_a_prefix_each(upstreams: Iterable[Upstream]) -> None:
             raise UsageError("upstreams", f"must have a prefix each: {number} have {prefix}")
 
 
-def checked(upstreams: object, *, audience: str | None, reserved: Iterable[str]) -> tuple[Upstream, ...]:
+def checked_upstreams(upstreams: object, *, audience: str | None, reserved: Iterable[str]) -> tuple[Upstream, ...]:
     """Return a gateway's upstreams, those with the longest prefixes first.
 
     Args:

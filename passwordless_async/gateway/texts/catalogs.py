@@ -35,24 +35,25 @@ Catalog = dict[str, dict[str, str]]
 def built_in() -> dict[str, Catalog]:
     """Return the catalogs of this library, by language; each caller gets its own copy."""
     return {
-        language: {section: dict(texts) for section, texts in catalog.items()} for language, catalog in _read().items()
+        language: {section: dict(texts) for section, texts in catalog.items()}
+        for language, catalog in _read_catalogs().items()
     }
 
 
 @lru_cache(maxsize=1)
-def _read() -> dict[str, Catalog]:
+def _read_catalogs() -> dict[str, Catalog]:
     files = (file for file in resources.files(__package__).iterdir() if file.name.endswith(".toml"))
     return {file.name.removesuffix(".toml"): tomllib.loads(file.read_text(encoding="utf-8")) for file in files}
 
 
 def _catalogs(given: object) -> Mapping[str, Catalog]:
-    checked = _checked("catalogs", given)
+    checked = _checked_texts("catalogs", given)
     if FALLBACK not in checked:
         raise UsageError("catalogs", f"must have {FALLBACK}: its texts stand for those that a language lacks")
     return checked
 
 
-def _checked(argument: str, given: object) -> Mapping[str, Catalog]:
+def _checked_texts(argument: str, given: object) -> Mapping[str, Catalog]:
     if not _are_texts(given, _LEVELS):
         raise UsageError(argument, "must be a mapping of strings by language, section and key")
     return cast("Mapping[str, Catalog]", given)
@@ -90,7 +91,7 @@ class Texts:
         Raises:
             UsageError: They are not texts by language, section and key.
         """
-        checked = _checked("added", added)
+        checked = _checked_texts("added", added)
         merged = {
             language: {section: dict(each) for section, each in self.catalogs[language].items()}
             for language in self.catalogs
@@ -119,13 +120,13 @@ class Texts:
 
     def _wait(self, catalog: Catalog, seconds: float) -> str:
         """Return a duration in words."""
-        unit, number = _rounded(seconds)
+        unit, number = _rounded_duration(seconds)
         words = {**self.catalogs[FALLBACK]["duration"], **catalog.get("duration", {})}
         return words.get(f"{unit}_{number}", words[unit]).format(number=number)
 
     def language_of(self, headers: CIMultiDictProxy[str], *chosen: str | None) -> str:
         """Return the language of a response: the chosen one, else by ``Accept-Language`` (RFC 9110 §12.5.4)."""
-        accepted = _accepted(",".join(headers.getall("Accept-Language", []))[:_MAX_HEADER])
+        accepted = _accepted_tags(",".join(headers.getall("Accept-Language", []))[:_MAX_HEADER])
         return next(filter(None, map(self._nearest, [*filter(None, chosen), *accepted])), FALLBACK)
 
     def _nearest(self, tag: str) -> str | None:
@@ -133,7 +134,7 @@ class Texts:
         return self._by_tag.get(lower) or self._by_tag.get(lower.partition("-")[0])
 
 
-def _rounded(seconds: float) -> tuple[str, int]:
+def _rounded_duration(seconds: float) -> tuple[str, int]:
     """Return a duration as people say it, rounded up: its unit, and how many of it."""
     whole = max(math.ceil(seconds), 1)
     if whole < _MINUTE:
@@ -148,7 +149,7 @@ class _Facts(dict[str, Any]):
 
 
 @lru_cache(maxsize=256)  # browsers of one language and version say the same
-def _accepted(text: str) -> tuple[str, ...]:
+def _accepted_tags(text: str) -> tuple[str, ...]:
     """Return the tags of ``Accept-Language``, the most wanted first."""
     weighed = [entry.partition(";q=") for entry in text.replace(" ", "").split(",") if entry]
     wanted = sorted(((-_weight(q), tag) for tag, _, q in weighed if _weight(q) > 0), key=lambda entry: entry[0])

@@ -40,8 +40,8 @@ def test_calls_of_several_workers_are_added_up() -> None:
     """Counters and buckets; a bucket has all that took at most as long."""
     made = figures.Figures(["/api/"], 2)
     for number, seconds in ((0, 0.004), (0, 0.3), (1, 99.0)):
-        made.row(number).answered("/api/", 200, seconds)
-    made.row(1).answered("pages", 404, 0.005)
+        made.row(number).count_call("/api/", 200, seconds)
+    made.row(1).count_call("pages", 404, 0.005)
     seen = read(made)
     assert seen['passwordless_gateway_requests_total{route="/api/",status="2xx"}'] == 3
     assert seen['passwordless_gateway_requests_total{route="pages",status="4xx"}'] == 1
@@ -59,7 +59,7 @@ def test_calls_of_several_workers_are_added_up() -> None:
 def test_statuses(status: int, shown: str) -> None:
     """By their hundreds; one that is none goes to the nearest."""
     made = figures.Figures([], 1)
-    made.row(0).answered("pages", status, 0.1)
+    made.row(0).count_call("pages", status, 0.1)
     assert read(made)[f'passwordless_gateway_requests_total{{route="pages",status="{shown}"}}'] == 1
 
 
@@ -104,12 +104,12 @@ def test_a_worker_that_is_killed() -> None:
     pid = os.fork()
     if not pid:
         row = made.row(1)
-        row.answered("pages", 200, 0.1)
+        row.count_call("pages", 200, 0.1)
         row.add(figures.IN_FLIGHT, "pages")
         os.kill(os.getpid(), signal.SIGKILL)
     assert os.waitpid(pid, 0)[1] == signal.SIGKILL
     assert read(made)[in_flight] == 1
-    made.row(1).answered("pages", 200, 0.1)
+    made.row(1).count_call("pages", 200, 0.1)
     seen = read(made)
     assert (seen['passwordless_gateway_requests_total{route="pages",status="2xx"}'], seen[in_flight]) == (2, 0)
     assert seen["passwordless_gateway_worker_starts_total"] == 2

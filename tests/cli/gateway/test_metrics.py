@@ -58,7 +58,7 @@ async def test_where_they_are_read() -> None:
     assert address[0] == "127.0.0.1"
     url = f"http://127.0.0.1:{address[1]}"
     async with aiohttp.ClientSession() as http:
-        async with metrics.shown(figures, bound):
+        async with metrics.serve_metrics(figures, bound):
             async with http.get(f"{url}/metrics") as response:
                 assert (response.status, await response.text()) == (200, figures.text())
                 assert response.headers["Content-Type"] == "text/plain; version=0.0.4; charset=utf-8"

@@ -27,7 +27,7 @@ async def test_a_signal(number: signal.Signals) -> None:
     before = signal.signal(number, signal.default_int_handler)
     try:
         stop = Stop()
-        with stop.watched():
+        with stop.watch_signals():
             os.kill(os.getpid(), number)
             await stop.event.wait()
             os.kill(os.getpid(), signal.SIGTERM)
@@ -40,7 +40,7 @@ async def test_a_signal_that_is_ignored_stays_so() -> None:
     """As ``nohup`` starts a process that is to outlive its terminal."""
     before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
     try:
-        with Stop().watched():
+        with Stop().watch_signals():
             assert signal.getsignal(signal.SIGHUP) is signal.SIG_IGN
     finally:
         signal.signal(signal.SIGHUP, before)

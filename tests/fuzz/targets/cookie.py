@@ -51,7 +51,7 @@ class Cookie:
 
     def _written(self, state: LoginState) -> list[tuple[str, str]]:
         reply, headers = Reply(page=Page.CODE, login=state), CIMultiDictProxy(CIMultiDict[str]())
-        fields = new().written(reply, headers=headers, had_session=False, now=400.0)
+        fields = new().set_cookie_fields(reply, headers=headers, had_session=False, now=400.0)
         texts = [field.partition(";")[0].partition("=") for _, field in fields]
         return [(name, value) for name, _, value in texts]
 
@@ -93,7 +93,7 @@ class Cookie:
             except InvalidSession:
                 session = None
         reply = Reply(page=Page.HOME, login=None, session=None)
-        removed = list(cookies.written(reply, headers=headers, had_session=True, now=400.0))
+        removed = list(cookies.set_cookie_fields(reply, headers=headers, had_session=True, now=400.0))
         assert all(value.isprintable() for _, value in removed)
         return f"{'login' if login else 'no login'}, {'session' if session else 'no session'}, {language is not None}"
 

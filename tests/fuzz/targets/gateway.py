@@ -144,7 +144,7 @@ class GatewayTarget:
             attrs.evolve(named, enrolment=Secret('{"recovery_codes":["a"]}'), mfa=Secret("x")),
             attrs.evolve(named, stepping_up="name", demands={"max_age": 1}),
         ):
-            fields = gateway._handler._cookies.written(
+            fields = gateway._handler._cookies.set_cookie_fields(
                 Reply(page=Page.CODE, login=state),
                 headers=CIMultiDictProxy(CIMultiDict[str]()),
                 had_session=False,

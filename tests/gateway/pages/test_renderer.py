@@ -62,7 +62,7 @@ async def test_pages_that_are_kept_have_nothing_of_a_user() -> None:
         reply = Reply(page=Page.CODE, facts={**facts, "sent_to": sent_to})
         for asked in (visit, other):
             page = pages.render(asked, reply, csrf=Secret(token))
-            assert page.decode() == pages._rendered(asked, reply, {**reply.facts, "csrf": token})
+            assert page.decode() == pages._render_template(asked, reply, {**reply.facts, "csrf": token})
     kept = list((pages._alike or {}).items())
     assert len(kept) == 2
     assert [secret for user in users for secret in user if secret in repr(kept)] == []

@@ -10,7 +10,7 @@ from multidict import CIMultiDict
 
 from passwordless_async import UsageError
 from passwordless_async.gateway.proxy import fields
-from passwordless_async.gateway.proxy.fields import REQUEST, RESPONSE, forwarded, named, step_up_of
+from passwordless_async.gateway.proxy.fields import REQUEST, RESPONSE, checked_names, forwarded, step_up_of
 
 TRACE = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
 QUIET = [("Cache-Control", "no-store"), ("X-Content-Type-Options", "nosniff")]
@@ -63,7 +63,7 @@ def test_what_goes_on() -> None:
     """In its order, twice if it came twice."""
     pairs = [("Accept", "a"), ("ACCEPT", "b"), ("If-None-Match", '"x"'), ("User-Agent", "u")]
     assert of_request(*pairs) == pairs
-    assert of_request(("X-Own", "1"), allowed=REQUEST | named("headers", ["X-Own"])) == [("X-Own", "1")]
+    assert of_request(("X-Own", "1"), allowed=REQUEST | checked_names("headers", ["X-Own"])) == [("X-Own", "1")]
 
 
 @pytest.mark.parametrize("value", ["a\r\nX-Evil: 1", "a\nb", "a\0b", "é", "\udcff", "\x7f"])
@@ -139,7 +139,7 @@ def test_what_an_upstream_may_not_say(name: str) -> None:
 
 def test_cookies_of_an_upstream() -> None:
     """Where they are allowed, never those of the gateway, nor any that could pass for them."""
-    allowed = RESPONSE | named("response_headers", ["Set-Cookie"])
+    allowed = RESPONSE | checked_names("response_headers", ["Set-Cookie"])
     given = ["a=1; Path=/", "__Host-session=x", " __Host-session =x", "__Host-session", "=__Host-session=x", "b=2"]
     found = of_response(*(("Set-Cookie", value) for value in given), allowed=allowed)
     assert found == [("Set-Cookie", "a=1; Path=/"), ("Set-Cookie", "b=2"), *QUIET]
@@ -217,5 +217,5 @@ def test_a_step_up_that_is_asked_for(challenge: str, demands: Any) -> None:
 def test_names_that_cannot_be_allowed(names: Any) -> None:
     """No team lets credentials or framing through by mistake."""
     with pytest.raises(UsageError) as refused:
-        named("headers", names)
+        checked_names("headers", names)
     assert refused.value.argument == "headers"

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from passwordless_async import UsageError
 from passwordless_async.gateway import Upstream
 from passwordless_async.gateway.proxy.paths import is_safe_path
-from passwordless_async.gateway.proxy.upstream import checked
+from passwordless_async.gateway.proxy.upstream import checked_upstreams
 
 API = "https://api.example"
 
@@ -56,7 +56,7 @@ def test_what_is_not_below_a_prefix(path: str) -> None:
 def test_the_longest_prefix_comes_first() -> None:
     """Whatever the order that they are given in."""
     given_ = [Upstream("/", API), Upstream("/api/v2/", API), Upstream("/api/", API)]
-    found = checked(given_, audience=None, reserved=["login", ""])
+    found = checked_upstreams(given_, audience=None, reserved=["login", ""])
     assert [upstream.prefix for upstream in found] == ["/api/v2/", "/api/", "/"]
 
 
@@ -152,5 +152,5 @@ def test_scopes() -> None:
 def test_what_no_gateway_takes(upstreams: Any) -> None:
     """A prefix of the gateway's own, the same one twice, another audience."""
     with pytest.raises(UsageError) as refused:
-        checked(upstreams, audience=API, reserved=["", "login", "sessions"])
+        checked_upstreams(upstreams, audience=API, reserved=["", "login", "sessions"])
     assert refused.value.argument == "upstreams"
