@@ -181,15 +181,13 @@ class Login:
         who: The user, exactly as given to ``start``, or the result of ``start_database``.
         otp: The one-time code: visible ASCII, at most 40 characters. Spaces, and dashes between digits, are removed,
             and digits of another width or script are converted to ASCII.
-        scope: The scope to request (RFC 6749 §3.3), for example ``openid offline_access``.
-        audience: The identifier of the API that the access token is for.
-        resource: The API instead of ``audience``, if the tenant's compatibility profile requires it (RFC 8707).
-        redirect_uri: A callback URL of the application, for tenants that require one.
-        max_age: The maximum age of the user's login in seconds, by ``auth_time`` of the ID token. The grant cannot
-            request ``auth_time``: use this with a tenant that always sends it.
-        key: The key to bind the tokens to; by default, a new one.
-        extra_parameters: Further parameters of the token request, by name, for the tenant's own code (an Action reads
-            them from ``event.request.body``). They cannot replace the grant's own.
+        scope: As for ``exchange``.
+        audience: As for ``exchange``.
+        resource: As for ``exchange``.
+        redirect_uri: As for ``exchange``.
+        max_age: As for ``exchange``.
+        key: As for ``exchange``.
+        extra_parameters: As for ``exchange``.
         tag: Any value of your own, returned in the :class:`~passwordless_async.Outcome`.
 
     Raises:

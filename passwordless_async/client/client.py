@@ -427,7 +427,7 @@ class PasswordlessClient:
         Args:
             who: The user, exactly as given to :meth:`start`, or what :meth:`start_database` returned.
             otp: The code that the user typed. It is spent once it is sent.
-            scope: The scope: ``openid`` for an ID token, ``offline_access`` for a refresh token.
+            scope: The scope (RFC 6749 §3.3): ``openid`` for an ID token, ``offline_access`` for a refresh token.
             audience: The identifier of the API that the access token is for.
             resource: The API, instead of ``audience``, if the tenant's compatibility profile requires it (RFC 8707).
             redirect_uri: A callback URL of the application, for tenants that require one.
