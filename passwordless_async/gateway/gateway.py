@@ -9,10 +9,11 @@ from passwordless_async._common import clock as _clock
 from passwordless_async._common.secret import always_printable
 from passwordless_async.client.client import PasswordlessClient
 from passwordless_async.gateway import mounts
-from passwordless_async.gateway.budgets import Budgets, Ledger, Sms
+from passwordless_async.gateway.budgets import Budgets, Sms
 from passwordless_async.gateway.cookies import Cookies
 from passwordless_async.gateway.handling import Handler
 from passwordless_async.gateway.hooks import Hooks
+from passwordless_async.gateway.ledger import Ledger
 from passwordless_async.gateway.pages.renderer import Pages
 from passwordless_async.gateway.proxy.forwarding import Forwarding
 from passwordless_async.gateway.proxy.upstream import Upstream, checked_upstreams

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from passwordless_async.client.client import PasswordlessClient
     from passwordless_async.gateway.audit import OnAudit
-    from passwordless_async.gateway.budgets import Ledger
+    from passwordless_async.gateway.ledger import Ledger
     from passwordless_async.gateway.settings import Settings
     from passwordless_async.stores.keyring import KeyRing
 

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from passwordless_async import MemoryStore, PasswordlessClient
-from passwordless_async.gateway.budgets import Budgets, Ledger, Sms
+from passwordless_async.gateway.budgets import Budgets, Sms
+from passwordless_async.gateway.ledger import Ledger
 from passwordless_async.gateway.services import Services
 from passwordless_async.gateway.settings import Settings
 
