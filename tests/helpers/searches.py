@@ -43,4 +43,6 @@ def command() -> Iterator[None]:
 
 def _as_ctrl_c(_number: int, _frame: object) -> None:
     # SIGTERM alone would end this process at once, and leave servers and temporary directories behind.
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # as shells start programs in the background
+        raise KeyboardInterrupt
     signal.raise_signal(signal.SIGINT)
