@@ -13,7 +13,7 @@ import click
 from passwordless_async.cli.gateway.demo import demonstrate
 from passwordless_async.cli.gateway.listening import listening
 from passwordless_async.cli.gateway.log_files import LOGS, log_file
-from passwordless_async.cli.gateway.metrics import listening_for_metrics
+from passwordless_async.cli.gateway.metrics import metrics_socket
 from passwordless_async.cli.gateway.plan import Plan, plan
 from passwordless_async.cli.gateway.reading import WrongSettings, read
 from passwordless_async.cli.gateway.running import check_workers, run
@@ -127,7 +127,7 @@ def gateway(*, demo: bool, config: Path | None, check: bool, **flags: object) ->
             for line in lines(made.values):
                 click.echo(line)
             return
-        with listening(made.values) as bound, listening_for_metrics(made.values) or nullcontext() as metrics:
+        with listening(made.values) as bound, metrics_socket(made.values) or nullcontext() as metrics:
             run(made, bound, metrics)
 
 

@@ -26,7 +26,7 @@ _HOST = "127.0.0.1"
 _TYPE = "text/plain; version=0.0.4; charset=utf-8"
 
 
-def counting(row: Row) -> Middleware:
+def counting_middleware(row: Row) -> Middleware:
     """Return the middleware that counts the calls of a process."""
 
     @web.middleware
@@ -49,8 +49,8 @@ def counting(row: Row) -> Middleware:
     return count
 
 
-def listening_for_metrics(values: Values) -> socket.socket | None:
-    """Listen for those who read the figures; None if there is no port for them.
+def metrics_socket(values: Values) -> socket.socket | None:
+    """Return a socket that listens for those who read the figures; None if there is no port for them.
 
     Raises:
         WrongSettings: The port is taken.

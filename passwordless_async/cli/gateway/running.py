@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from passwordless_async.cli.gateway.plan import Plan
     from passwordless_async.cli.gateway.reading import Values
 
-_Shows: TypeAlias = "Callable[[], AbstractAsyncContextManager[None]]"
+_MetricsServer: TypeAlias = "Callable[[], AbstractAsyncContextManager[None]]"
 
 _MORE_SECONDS = 5.0  # more than a worker's time for its calls, until it is killed
 
@@ -62,11 +62,11 @@ def run(plan: Plan, bound: socket.socket, metrics: socket.socket | None = None) 
     figures = None if metrics is None else Figures(_prefixes(plan), workers)
     if metrics is not None:
         _say(f"Metrics on {url_of(metrics)}/metrics")
-    shows = nullcontext if figures is None or metrics is None else partial(serve_metrics, figures, metrics)
+    metrics_server = nullcontext if figures is None or metrics is None else partial(serve_metrics, figures, metrics)
     if workers == 1:
-        number = _run_alone(plan, bound, figures, shows)
+        number = _run_alone(plan, bound, figures, metrics_server)
     else:
-        number = _run_several(plan, bound, figures, shows, metrics)
+        number = _run_several(plan, bound, figures, metrics_server, metrics)
     if number == signal.SIGINT:
         raise KeyboardInterrupt
 
@@ -75,12 +75,12 @@ def _prefixes(plan: Plan) -> set[str]:
     return {f"{each['prefix'].rstrip('/')}/" for each in plan.values.of["upstreams"]}
 
 
-def _run_alone(plan: Plan, bound: socket.socket, figures: Figures | None, shows: _Shows) -> int | None:
+def _run_alone(plan: Plan, bound: socket.socket, figures: Figures | None, metrics_server: _MetricsServer) -> int | None:
     stop = Stop()
 
     async def main() -> None:
         with stop.watch_signals():
-            async with shows():
+            async with metrics_server():
                 row = None if figures is None else figures.row(0)
                 on_ready = partial(_say, f"Listening on {url_of(bound)}")
                 await serve(plan, bound, Run(stop.event, on_ready, partial(_say_stopping, plan), row))
@@ -90,12 +90,16 @@ def _run_alone(plan: Plan, bound: socket.socket, figures: Figures | None, shows:
 
 
 def _run_several(
-    plan: Plan, bound: socket.socket, figures: Figures | None, shows: _Shows, metrics: socket.socket | None
+    plan: Plan,
+    bound: socket.socket,
+    figures: Figures | None,
+    metrics_server: _MetricsServer,
+    metrics: socket.socket | None,
 ) -> int:
     number, seconds = plan.values.of["workers"], plan.values.of["shutdown_seconds"] + _MORE_SECONDS
     children = {f"Worker {each + 1}": partial(_work, plan, bound, figures, metrics, each) for each in range(number)}
     if figures is not None:
-        children["Metrics"] = partial(_show, shows, bound)
+        children["Metrics"] = partial(_run_metrics, metrics_server, bound)
 
     def close() -> None:
         bound.close()
@@ -124,37 +128,37 @@ def _work(
     row = None if figures is None else figures.row(number)
 
     async def main() -> None:
-        with _stopped_with(parent) as stop:
+        with _stop_with_parent(parent) as stop:
             await serve(plan, bound, Run(stop.event, lambda: None, lambda: None, row))
 
     try:
         asyncio.run(main())
     finally:
-        telemetry.hand_on(plan.values)
+        telemetry.shut_down(plan.values)
 
 
-def _show(shows: _Shows, bound: socket.socket, parent: int) -> None:
+def _run_metrics(metrics_server: _MetricsServer, bound: socket.socket, parent: int) -> None:
     """Serve the figures of all workers."""
     bound.close()  # that of the workers: users would wait in it while they end
 
     async def main() -> None:
-        with _stopped_with(parent) as stop:
-            async with shows():
+        with _stop_with_parent(parent) as stop:
+            async with metrics_server():
                 await stop.event.wait()
 
     asyncio.run(main())
 
 
 @contextmanager
-def _stopped_with(parent: int) -> Iterator[Stop]:
+def _stop_with_parent(parent: int) -> Iterator[Stop]:
     """Yield what a signal ends, and the end of the parent, of which a pipe tells."""
     stop = Stop()
     with stop.watch_signals():
-        asyncio.get_running_loop().add_reader(parent, _see_parent_die, parent, stop)
+        asyncio.get_running_loop().add_reader(parent, _on_parent_end, parent, stop)
         yield stop
 
 
-def _see_parent_die(parent: int, stop: Stop) -> None:
+def _on_parent_end(parent: int, stop: Stop) -> None:
     asyncio.get_running_loop().remove_reader(parent)
     stop.event.set()
 

@@ -21,7 +21,7 @@ from passwordless_async.cli.gateway import access_log
 from passwordless_async.cli.gateway.health import Health
 from passwordless_async.cli.gateway.listening import BACKLOG
 from passwordless_async.cli.gateway.log_files import LogStream, log_file
-from passwordless_async.cli.gateway.metrics import counting
+from passwordless_async.cli.gateway.metrics import counting_middleware
 from passwordless_async.cli.gateway.supervising import ENDING
 from passwordless_async.gateway import JsonLines
 from passwordless_async.stores import MemoryStore
@@ -114,7 +114,7 @@ def application(gateway: Gateway, client: PasswordlessClient, row: Row | None = 
     app = gateway.aiohttp()
     app.middlewares.append(Health(client).middleware())
     if row is not None:
-        app.middlewares.append(counting(row))
+        app.middlewares.append(counting_middleware(row))
     app.on_response_prepare.append(access_log.name_request)
     return app
 

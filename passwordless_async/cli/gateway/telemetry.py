@@ -36,12 +36,12 @@ def hooks(values: Values) -> tuple[Callable[[Event], None], ...]:
     raise click.ClickException(problem)
 
 
-def hand_on(values: Values) -> None:
+def shut_down(values: Values) -> None:
     """Make the global providers export their buffers, and shut them down."""
     if values.of["telemetry"] == OFF:
         return
     traces, metrics = import_module("opentelemetry.trace"), import_module("opentelemetry.metrics")
     for provider in (traces.get_tracer_provider(), metrics.get_meter_provider()):
-        shut_down = getattr(provider, "shutdown", None)  # of the SDK; the API alone has nothing to export
-        if shut_down is not None:
-            shut_down()
+        close = getattr(provider, "shutdown", None)  # of the SDK; the API alone has nothing to export
+        if close is not None:
+            close()

@@ -33,7 +33,7 @@ async def test_calls_are_counted() -> None:
         await released.wait()
         return web.Response()
 
-    app = web.Application(middlewares=[metrics.counting(figures.row(0))])
+    app = web.Application(middlewares=[metrics.counting_middleware(figures.row(0))])
     app.router.add_get("/{path:.*}", answer)
     async with TestClient(TestServer(app)) as http:
         call = asyncio.create_task(http.get("/"))
@@ -51,7 +51,7 @@ async def test_calls_are_counted() -> None:
 
 async def test_where_they_are_read() -> None:
     """On loopback, as text, for as long as they are shown."""
-    bound = metrics.listening_for_metrics(read({**REQUIRED, "metrics_port": "0"}, {}, None))
+    bound = metrics.metrics_socket(read({**REQUIRED, "metrics_port": "0"}, {}, None))
     assert bound is not None
     figures = Figures([], 1)
     address: Any = bound.getsockname()
@@ -70,7 +70,7 @@ async def test_where_they_are_read() -> None:
 
 def test_no_port() -> None:
     """There are no figures then."""
-    assert metrics.listening_for_metrics(read(REQUIRED, {}, None)) is None
+    assert metrics.metrics_socket(read(REQUIRED, {}, None)) is None
 
 
 def test_a_port_that_is_taken() -> None:
@@ -78,6 +78,6 @@ def test_a_port_that_is_taken() -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
         with pytest.raises(WrongSettings) as raised:
-            metrics.listening_for_metrics(read({**REQUIRED, "metrics_port": str(port)}, {}, None))
+            metrics.metrics_socket(read({**REQUIRED, "metrics_port": str(port)}, {}, None))
     reason = "Address already in use"
     assert raised.value.message == f"--metrics-port: cannot listen on 127.0.0.1, port {port}: {reason}."

@@ -63,12 +63,12 @@ def test_nothing_is_told_unless_it_is_asked_for() -> None:
     """Nor is anything handed on."""
     values = read(REQUIRED, {}, None)
     assert telemetry.hooks(values) == ()
-    telemetry.hand_on(values)
+    telemetry.shut_down(values)
 
 
 def test_providers_of_the_api_alone() -> None:
     """They have nothing to hand on."""
-    telemetry.hand_on(read({**REQUIRED, "telemetry": "opentelemetry"}, {}, None))
+    telemetry.shut_down(read({**REQUIRED, "telemetry": "opentelemetry"}, {}, None))
 
 
 def test_the_extra_is_missing(monkeypatch: pytest.MonkeyPatch) -> None:
