@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import base64
+import json
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -22,6 +24,7 @@ from helpers.store_fixtures import NEW, OLD, RING, USERS
 from helpers.values import present
 from passwordless_async import (
     BrokenSeal,
+    DPoPKey,
     InvalidSession,
     KeyRing,
     Lifetimes,
@@ -30,13 +33,19 @@ from passwordless_async import (
     TokenSet,
 )
 from passwordless_async._common import clock as _clock
-from passwordless_async._common.secret import Secret
-from passwordless_async.client.sessions.records import place_of, sid_of
+from passwordless_async._common.secret import Secret, SecretBytes
+from passwordless_async.client.sessions.records import SessionRecords, Wanted, place_of, sid_of
+from passwordless_async.client.sessions.values import SessionInfo
 from passwordless_async.stores.protocols import Place
 from passwordless_async.stores.redis import RedisStore
 
 if TYPE_CHECKING:
     from conftest import Clock
+
+
+NOW = 1_800_000_000.0
+UNBOUND = TokenSet(Secret("access"), "Bearer", None, "", None, None, None, None)
+BOUND = TokenSet(Secret("access"), "DPoP", None, "", Secret("refresh"), None, None, DPoPKey.generate())
 
 
 async def test_another_application_or_tenant_cannot_unseal_a_session(store: Any) -> None:
@@ -158,11 +167,12 @@ async def test_a_user_s_list_outlasts_each_session_in_it(monkeypatch: pytest.Mon
     assert kept == [(100.0, 600.0), (600.0, 600.0)]
 
 
-async def test_tokens_that_were_read_are_refreshed_by_their_session() -> None:
+@pytest.mark.parametrize("use", ["get", "refresh"])
+async def test_tokens_that_were_read_are_refreshed_by_their_session(use: str) -> None:
     """Also on a machine that has not opened it."""
     async with opened(MemoryStore(), clients=2) as (tenant, (here, there)):
         identifier = await here.sessions.open(await log_in(tenant, here))
-        renewed = await there.refresh((await there.sessions.get(identifier)).tokens)
+        renewed = await there.refresh((await getattr(there.sessions, use)(identifier)).tokens)
         assert (await here.sessions.get(identifier)).tokens == renewed
 
 
@@ -191,8 +201,7 @@ async def test_what_ends_while_a_sid_is_looked_up_has_none(monkeypatch: pytest.M
 @pytest.mark.parametrize("sid", ["1", "x" * 512, "", "x" * 513, 5, None, ["one"]])
 def test_a_sid_is_a_text_of_bounded_length(sid: Any) -> None:
     """Anything else is none."""
-    tokens = with_claims(TokenSet(Secret("access"), "Bearer", None, "", None, None, None, None), sid=sid)
-    assert sid_of(tokens) == (sid if sid in ("1", "x" * 512) else None)
+    assert sid_of(with_claims(UNBOUND, sid=sid)) == (sid if sid in ("1", "x" * 512) else None)
 
 
 async def test_ended_sessions_are_not_listed(store: Any, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -239,6 +248,94 @@ async def test_a_longer_lifetime_counts_for_new_sessions_only(store: Any, monkey
         monkeypatch.setattr(_clock, "now", lambda: now + 7201)
         with pytest.raises(InvalidSession):
             await changed.sessions.get(identifier)
+
+
+@pytest.fixture
+def records(monkeypatch: pytest.MonkeyPatch) -> SessionRecords:
+    """Make the records of a client, and stop the machine's clock."""
+    monkeypatch.setattr(_clock, "now", lambda: NOW)
+    lifetimes = Lifetimes(idle=100.0, absolute=500.0)
+    client = PasswordlessClient("tenant.example", "client", store=MemoryStore(keys=RING), lifetimes=lifetimes)
+    return client.sessions._records
+
+
+@pytest.mark.parametrize("tokens", [BOUND, UNBOUND], ids=["bound", "unbound"])
+def test_the_header_of_a_session_names_the_key_of_its_tokens(records: SessionRecords, tokens: TokenSet) -> None:
+    """If there is one; and they come back."""
+    record = records.new(tokens, "ada", Wanted(user=None, data={}))
+    header = record.sealed.partition(".")[0]
+    jkt = None if tokens.key is None else tokens.key.thumbprint
+    assert json.loads(base64.urlsafe_b64decode(f"{header}===")).get("jkt") == jkt
+    found = records._unseal(record.place, record.sealed).tokens
+    assert (found.access_token, found.token_type, found.key) == (tokens.access_token, tokens.token_type, tokens.key)
+
+
+def test_sealed_bytes_that_are_no_session_are_refused(records: SessionRecords) -> None:
+    """The seal alone makes no session."""
+    place = Place("shard", "name", "")
+    sealed = records.keys.seal(SecretBytes(b"{}"), {**records._bound_to, "sid": place.session})
+    with pytest.raises(BrokenSeal) as refused:
+        records._unseal(place, sealed)
+    assert refused.value.failed == "form"
+
+
+def test_what_is_sealed_with_the_tokens(records: SessionRecords) -> None:
+    """No data where there is none, and a sid only if the ID token has one and it is to lead to the session."""
+    always, tokens = {"user", "opened_at", "ends_at"}, with_claims(UNBOUND, sid="one")
+    wanted = Wanted(user=None, data={"a": 1})
+    record = records.new(tokens, "ada", wanted)
+    assert set(record.members) == {*always, "data"}
+    assert set(records.with_data(record, {}).members) == always
+    by_sid = Wanted(user=None, data={}, by_sid=True)
+    assert [set(records.new(each, "ada", by_sid).members) for each in (tokens, UNBOUND)] == [{*always, "sid"}, always]
+    shown = repr([record, Wanted(user="ada@example.com", data={"a": "a value"})])
+    assert [secret for secret in (record.sealed, "ada@", "a value") if secret in shown] == []
+
+
+def test_sessions_of_one_refresh_token_are_one_login(records: SessionRecords) -> None:
+    """Without one, each is a login of its own."""
+    first, second = [[records.new(each, "ada", Wanted(user=None, data={})) for each in (BOUND, UNBOUND)] for _ in "ab"]
+    assert first[0].login == second[0].login != first[0].place.session
+    assert [each[1].login for each in (first, second)] == [each[1].place.session for each in (first, second)]
+
+
+@pytest.mark.parametrize(("lifetime", "seconds", "to_end"), [(60.0, 60.0, 160.0), (None, 100.0, 600.0)])
+def test_how_long_a_session_is_kept(
+    records: SessionRecords, lifetime: float | None, seconds: float, to_end: float
+) -> None:
+    """If it is not used, no longer than until its end; what is stored about it, longer by the idle time."""
+    record = records.new(UNBOUND, "ada", Wanted(user=None, data={}, lifetime=lifetime))
+    assert (records.seconds(record), records.seconds_to_end(record)) == (seconds, to_end)
+
+
+async def test_the_information_about_a_session(
+    records: SessionRecords, clock: Clock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """When it was used and when it ends, with its data; none once it has ended, or was closed."""
+    record = records.new(UNBOUND, "ada", Wanted(user=None, data={"a": 1}))
+    await records.keep(record)
+    clock.time += 30.0
+    monkeypatch.setattr(_clock, "now", lambda: NOW + 30.0)
+    await records.use(record.session.id)
+    known = SessionInfo(record.place.session, NOW, NOW + 130.0, NOW + 500.0, last_used_at=NOW + 30.0, data={"a": 1})
+    assert await records.info(record.place) == known
+    monkeypatch.setattr(_clock, "now", lambda: NOW + 500.0)
+    assert (await records.info(record.place), records.seconds_to_end(record)) == (None, 100.0)
+    await records.close(record.place, record.members)
+    assert await records.info(record.place) is None
+
+
+@pytest.mark.parametrize(
+    ("identifier", "opens"),
+    [("x" * 44, True), ("x" * 86, True), ("x" * 43, False), ("x" * 87, False), ("é" * 51, False)],
+)
+def test_the_form_of_an_identifier(identifier: str, *, opens: bool) -> None:
+    """A secret and a shard; anything else is refused before the store is asked."""
+    if opens:
+        assert place_of(Secret(identifier)).shard == identifier[43:]
+        return
+    with pytest.raises(InvalidSession):
+        place_of(Secret(identifier))
 
 
 # A session as 0.1's first stores have it, written before tokens could be without a key. Keys are bytes 0 to 63.

@@ -23,6 +23,7 @@ from helpers.store_fixtures import NEW, OLD, USERS
 from passwordless_async import (
     INTERACTIVE,
     TESTING,
+    ClientClosed,
     InvalidRefreshToken,
     InvalidSession,
     KeyRing,
@@ -66,6 +67,18 @@ async def test_a_refresh_is_a_use_also_near_the_end_of_a_session(store: Any, mon
         assert info.opened_at == opened_at
         assert info.ends_at == info.idle_ends_at == opened_at + 4000.0
         assert info.last_used_at == pytest.approx(_clock.now(), abs=60.0)
+
+
+async def test_a_closed_client_asks_for_no_lease(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It could send nothing."""
+    store = MemoryStore(keys=KeyRing(NEW, users=USERS))
+    async with opened(store) as (tenant, (client,)):
+        identifier = await client.sessions.open(await log_in(tenant, client))
+        await client.aclose()
+        asked = fail_call(monkeypatch, store, "begin_refresh")
+        with pytest.raises(ClientClosed):
+            await client.sessions.refresh(identifier)
+        assert asked == []
 
 
 async def test_a_refresh_that_was_not_sent_leaves_no_mark(store: Any) -> None:
