@@ -330,6 +330,16 @@ async def test_api_calls_use_what_another_machine_has_refreshed(store: Any) -> N
         assert tenant.stats.refresh_rotations == 1
 
 
+async def test_api_calls_use_no_tokens_of_another_machine_that_end_soon() -> None:
+    """They are refreshed once more."""
+    async with opened(MemoryStore(), clients=2, settings=SHORT) as (tenant, (here, there)):
+        identifier = await here.sessions.open(await log_in(tenant, here))
+        async with here.sessions.api(identifier, origins=[tenant.url]) as api:
+            refreshed = await there.sessions.refresh(identifier)
+            assert await api.renew(api.tokens) != refreshed.tokens
+        assert tenant.stats.refresh_rotations == 2
+
+
 async def test_api_calls_of_a_closed_session_end_with_its_access_token() -> None:
     """They raise InvalidSession instead of refreshing, and there is none for an unknown session."""
     async with opened(MemoryStore(), clients=2, settings=SHORT) as (tenant, (here, _)):
