@@ -46,8 +46,8 @@ class PollTimes:
         clock: Callable[[], float] | None = None,
         sleep: Callable[[float], Awaitable[object]] = asyncio.sleep,
     ) -> None:
-        self.clock = _clock.now if clock is None else clock
-        self.sleep = sleep
+        self.clock: Callable[[], float] = _clock.now if clock is None else clock
+        self.sleep: Callable[[float], Awaitable[object]] = sleep
         self._due: Expiring[Secret, float] = Expiring(max_logins)
 
     def reserve(self, login: Secret, interval: float, now: float) -> float:
