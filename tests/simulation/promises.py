@@ -132,9 +132,19 @@ def _nothing_twice(world: World) -> None:
     # What is known of a code is forgotten when the user is sent another; and without the store, a process does not know
     # what another one has presented.
     knew_all = not (world.server.was_lost or world.server.was_missed)
-    excused = sum(one.is_outdated or not knew_all for one in world.asked_again)
+    excused = sum(not knew_all or _is_outdated(one, world) for one in world.asked_again)
     assert world.tenant.stats.presented_again <= excused, "a code or a refresh token was sent twice"
     promises.no_proof_is_used_twice(world.tenant, spends=world.spends)
+
+
+def _is_outdated(presented: Presented, world: World) -> bool:
+    """Return whether the user had a newer code when a code arrived for the last time, by whichever call."""
+    who, code = presented.who.username, presented.code
+    forms = [(request.at, request.form) for request in world.tenant.requests if request.path == "/oauth/token"]
+    last = max((at for at, form in forms if (form.get("username"), form.get("otp")) == (who, code)), default=0.0)
+    messages = world.tenant.outbox.messages
+    codes = [one.code for one in messages if one.username == who and one.factor is None and one.at <= last]
+    return codes[-1:] != [code]
 
 
 def _nothing_left(world: World) -> None:

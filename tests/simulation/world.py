@@ -59,7 +59,6 @@ class Presented:
     results: list[TokenSet | PasswordlessError] = attrs.field(factory=list)
     by: list[Process] = attrs.field(factory=list, repr=False)
     is_answered: bool = False  # or being answered, to a browser: with a session, or with a problem
-    is_outdated: bool = False  # the user had a newer one when it was presented again
 
     @property
     def has_tokens(self) -> bool:
@@ -227,14 +226,8 @@ class World:
         """Present a code that was presented before, as a form that is sent again does."""
         known = [one for one in self.presented.values() if one.who == who]
         if known:
-            again = known[-1]
-            self.asked_again.append(again)
-            # Before the call too: a process that is killed does not end it.
-            again.is_outdated = self._newest_code(who) != again.code
-            try:
-                await self._exchange(process, again)
-            finally:
-                again.is_outdated = again.is_outdated or self._newest_code(who) != again.code
+            self.asked_again.append(known[-1])
+            await self._exchange(process, known[-1])
 
     async def wrong_code(self, process: Process, who: Email, number: int) -> None:
         await self._exchange(process, self._new(who, f"wrong{number}-{len(self.presented)}"))
