@@ -21,6 +21,7 @@ from starlette.routing import Mount, Route
 from helpers import sites
 from helpers.pages import DOCS, blocks_of
 from helpers.ports import is_open
+from helpers.redis_fixtures import lacks
 from helpers.upstreams import READ, Api
 from passwordless_async import MemoryReplayStore, PasswordlessClient, ResourceServer
 from passwordless_async.gateway import Gateway, Upstream
@@ -49,7 +50,7 @@ http {{
 }}
 """
 
-pytestmark = [pytest.mark.slow, pytest.mark.skipif(NGINX is None, reason="no nginx; Debian: apt-get install nginx")]
+pytestmark = pytest.mark.slow
 
 
 class Here(AbstractResolver):
@@ -137,6 +138,13 @@ def _with_health(gateway: Gateway) -> Starlette:
 
     checks = [Route(path, healthy) for path in ("/healthz", "/readyz")]
     return Starlette(routes=[*checks, Mount("/", gateway.asgi())])
+
+
+@pytest.fixture(autouse=True)
+def program() -> None:
+    """Skip the tests for want of nginx, or fail them where servers are required."""
+    if NGINX is None:
+        lacks("there is no nginx; Debian: apt-get install nginx")
 
 
 @pytest.fixture
