@@ -9,12 +9,13 @@ from __future__ import annotations
 
 import argparse
 import json
-import signal
 import subprocess
 import sys
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING
+
+from benchmarks.commands import at_least, end_by_sigterm_as_by_ctrl_c
 
 try:
     from benchmarks import (
@@ -50,7 +51,7 @@ except KeyboardInterrupt:
     sys.exit(130)
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Sequence
 
 _MOST = 10_000_000  # rounds, and calls: a list of more would not fit into memory
 _INTERRUPTED = 130  # what shells say of a program that Ctrl-C ended
@@ -130,19 +131,9 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _add_number(command: argparse.ArgumentParser, name: str, what: str, default: int, least: int) -> None:
-    command.add_argument(name, type=_at_least(least), default=default, help=f"{what} (default: %(default)s)")
-
-
-def _at_least(least: int) -> Callable[[str], int]:
-    def number(text: str) -> int:
-        value = int(text)
-        if value < least:
-            raise argparse.ArgumentTypeError(f"must be at least {least}")
-        if value > _MOST:
-            raise argparse.ArgumentTypeError(f"must be at most {_MOST}")
-        return value
-
-    return number
+    command.add_argument(
+        name, type=at_least(least, at_most=_MOST), default=default, help=f"{what} (default: %(default)s)"
+    )
 
 
 def _plot_file(text: str) -> str:
@@ -160,13 +151,6 @@ def _checkout(text: str) -> str:
     return text
 
 
-def _as_ctrl_c(_number: int, _frame: object) -> None:
-    # SIGTERM alone would end this process at once, and leave servers and temporary directories behind.
-    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # as shells start programs in the background
-        raise KeyboardInterrupt
-    signal.raise_signal(signal.SIGINT)
-
-
 if __name__ == "__main__":
-    signal.signal(signal.SIGTERM, _as_ctrl_c)
+    end_by_sigterm_as_by_ctrl_c()
     main()

@@ -192,7 +192,7 @@ async def test_a_revocation_that_fails_is_in_the_event() -> None:
 
 
 async def test_a_hand_over_that_closing_ends_is_in_the_event() -> None:
-    """The tokens may live on, and the event says that nobody knows."""
+    """The event says so: the tokens may still be valid."""
     began = asyncio.Event()
     events: list[Event] = []
 

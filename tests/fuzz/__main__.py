@@ -15,8 +15,9 @@ from typing import TYPE_CHECKING
 
 sys.path.insert(0, str(Path(__file__).parents[1]))  # as pytest has it, for tests/helpers
 
+from benchmarks.commands import at_least
 from fuzz.engine import Finding, run
-from helpers.searches import at_least, command
+from helpers.searches import command
 
 if TYPE_CHECKING:
     from collections import Counter

@@ -11,7 +11,8 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parent.parent))
 
-from helpers.searches import at_least, command
+from benchmarks.commands import at_least
+from helpers.searches import command
 
 with command():
     from mutation.equivalents import LIST, Equivalents

@@ -10,7 +10,8 @@ import traceback
 
 import attrs
 
-from helpers.searches import INTERRUPTED, at_least
+from benchmarks.commands import at_least
+from helpers.searches import INTERRUPTED
 from simulation.program import trial_of
 from simulation.trial import simulate
 
