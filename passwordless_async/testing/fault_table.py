@@ -26,6 +26,7 @@ from passwordless_async.testing.fault_names import AnyFault, ClaimFault, Fault, 
 from passwordless_async.testing.refusals import Refusal
 from passwordless_async.testing.settings import RateLimitStyle
 from passwordless_async.testing.state.limits import Remaining
+from passwordless_async.testing.state.mfa import new_mfa_token
 from passwordless_async.testing.state.nonces import Nonces
 from passwordless_async.testing.state.signing import Forgery
 from passwordless_async.testing.state.users import User
@@ -79,6 +80,11 @@ def _challenge(nonce: Callable[[Nonces], str | None]) -> PlannedFault:
 def _challenge_and_spend(request: TenantRequest, _options: FaultOptions) -> Refusal:
     redeem(request, nonce_waived=True)
     return nonce_challenge(request.state, request.path, request.state.nonces.current())
+
+
+def _mfa_required(_request: TenantRequest, _options: FaultOptions) -> Refusal:
+    more = {"mfa_token": new_mfa_token(), "mfa_requirements": {"challenge": [{"type": "otp"}]}}
+    return attrs.evolve(refusals.MFA_REQUIRED, more=more)
 
 
 async def _drop(_response: web.Response, _options: FaultOptions) -> None:
@@ -217,7 +223,7 @@ FAULTS: Mapping[AnyFault, PlannedFault] = {
     KeySetFault.JWKS_HUGE: _jwks(_huge_key_set),
     KeySetFault.JWKS_DUPLICATE_KIDS: _jwks(_duplicate_kids),
     KeySetFault.JWKS_SYMMETRIC_KEY: _jwks(_symmetric_keys),
-    Fault.MFA_REQUIRED: _refuse(refusals.MFA_REQUIRED),
+    Fault.MFA_REQUIRED: PlannedFault(instead=_mfa_required),
     Fault.ACCESS_DENIED: _refuse(refusals.ACCESS_DENIED),
     Fault.USER_BLOCKED: _refuse(refusals.USER_BLOCKED),
     Fault.ACCOUNT_BLOCKED: _refuse(refusals.ACCOUNT_BLOCKED),

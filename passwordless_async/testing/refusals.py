@@ -82,12 +82,7 @@ DPOP_REQUIRED = Refusal(
 )
 NONCE_NEEDED = "Authorization server requires nonce in DPoP proof"
 
-MFA_REQUIRED = Refusal(
-    403,
-    "mfa_required",
-    "Multifactor authentication required",
-    {"mfa_token": "Fe26.2*local-tenant*mfa", "mfa_requirements": {"challenge": [{"type": "otp"}]}},
-)
+MFA_REQUIRED = Refusal(403, "mfa_required", "Multifactor authentication required")  # and the login's own mfa_token
 MFA_MALFORMED = Refusal(403, "invalid_grant", "Malformed mfa_token")
 MFA_EXPIRED = Refusal(401, "expired_token", "mfa_token is expired")
 OOB_EXPIRED = Refusal(401, "expired_token", "oob_code is expired")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -43,8 +44,9 @@ def test_a_stale_list_is_refused(tmp_path: Path) -> None:
     (tmp_path / "passwordless_async").mkdir()
     (tmp_path / "passwordless_async" / "__init__.py").touch()
     (tmp_path / "pyproject.toml").write_text("[tool.mutation]\n", encoding="utf-8")
-    command = [sys.executable, str(LIST.with_name("__main__.py")), "passwordless_async"]
-    ended = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)  # noqa: S603 - this interpreter
+    environment = {**os.environ, "PYTHONPATH": str(LIST.parents[2])}
+    command = [sys.executable, "-m", "tests.mutation", "passwordless_async"]
+    ended = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, check=False)  # noqa: S603 - this interpreter
     stale = Equivalents.read().stale([Path("passwordless_async")], [])
     assert (ended.returncode, ended.stdout) == (2, "")
     assert ended.stderr == f"equivalents.toml lists what is no mutant: {'; '.join(stale)}\n"

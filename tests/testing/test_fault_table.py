@@ -66,6 +66,13 @@ async def test_faults_that_refuse_instead(warm: Wire, fault: Fault, status: int,
     assert warm.tenant.stats.codes_presented == presented
 
 
+async def test_each_login_that_needs_a_factor_has_its_own_mfa_token(warm: Wire) -> None:
+    """Two logins with one ``mfa_token`` could not be told apart at the factor."""
+    warm.tenant.faults.add(Fault.MFA_REQUIRED, times=2)
+    tokens = [(await warm.exchange()).json["mfa_token"] for _ in range(2)]
+    assert len(set(tokens)) == len(tokens)
+
+
 @pytest.mark.parametrize(
     ("fault", "name", "value"),
     [

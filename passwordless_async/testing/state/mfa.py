@@ -46,6 +46,11 @@ class FactorChallenge:
     ticket: str = attrs.field(factory=lambda: secrets.token_urlsafe(24), repr=redacted)
 
 
+def new_mfa_token() -> str:
+    """Return the ``mfa_token`` of one login."""
+    return f"Fe26.2*local-tenant*{secrets.token_urlsafe(48)}"
+
+
 @attrs.define(eq=False)
 class MfaLogin:
     """A login that waits for its second factor."""
@@ -69,9 +74,8 @@ class MfaLogins:
 
     def open(self, grant: Grant, number: int) -> MfaLogin:
         """Return a new login that waits for a factor."""
-        token = f"Fe26.2*local-tenant*{secrets.token_urlsafe(48)}"
-        login = MfaLogin(token, grant, number, self._clock.now() + self._settings.mfa_token_lifetime)
-        self._logins[token] = login
+        login = MfaLogin(new_mfa_token(), grant, number, self._clock.now() + self._settings.mfa_token_lifetime)
+        self._logins[login.mfa_token] = login
         if len(self._logins) > _MAX_LOGINS:
             self._logins.popitem(last=False)
         return login
