@@ -283,6 +283,6 @@ def _channels(
 def _each_of(argument: str, given: object, allowed: Any) -> tuple[Any, ...]:  # noqa: ANN401 - a Literal
     """Return a list of words of a ``Literal``, not empty."""
     names = get_args(allowed)
-    if not isinstance(given, list | tuple) or not given or not set(given) <= set(names):
+    if not isinstance(given, list | tuple) or not given or not all(each in names for each in given):
         raise UsageError(argument, f"must be a list of {', '.join(names)}")
     return tuple(given)

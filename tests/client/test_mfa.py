@@ -360,6 +360,7 @@ async def test_wrong_arguments() -> None:
             (client.mfa.challenge(state, types=wrong), "types"),
             (client.mfa.challenge(state, types=[]), "types"),
             (client.mfa.challenge(state, types=cast("Any", {"oob"})), "types"),
+            (client.mfa.challenge(state, types=cast("Any", [["oob"]])), "types"),
             (client.mfa.challenge(state, authenticator="a b"), "authenticator"),
             (client.mfa.challenge(state, authenticator=listed["recovery-code"]), "authenticator"),
             (client.mfa.verify_otp(state, "1 é"), "otp"),
