@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-from contextlib import suppress
 from typing import TYPE_CHECKING
 
 import attrs
@@ -24,10 +23,10 @@ from passwordless_async.client.refreshes import token_hash
 from passwordless_async.client.sessions.records import Record, SessionRecords, Wanted, place_of
 from passwordless_async.client.sessions.refreshing import patiently
 from passwordless_async.client.traffic.single_flight import SingleFlight
-from passwordless_async.errors import PasswordlessError, StoreError
+from passwordless_async.errors import PasswordlessError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Awaitable, Callable
 
     from passwordless_async._common.user_address import IpAddress
     from passwordless_async.auth0.identity import Login
@@ -119,17 +118,19 @@ class Openings:
             await patiently(lambda: self._records.keep(new), seconds=_PATIENCE_SECONDS)
         except asyncio.CancelledError:
             # The client is closed. This task must end, and the tokens must not be lost with it.
-            withdrawing = asyncio.create_task(self._withdraw(opening, new))
+            withdrawing = asyncio.create_task(self._withdraw(opening, self._records.close(new.place, new.members)))
             await asyncio.wait([withdrawing], timeout=_CLOSING_SECONDS)
             withdrawing.cancel()
             await asyncio.gather(withdrawing, return_exceptions=True)
             raise
 
-    async def _withdraw(self, opening: Opening, new: Record) -> None:
-        """Give up the tokens of a session that the store may have."""
-        await self._give_up(opening)
-        with suppress(StoreError):
-            await self._records.close(new.place, new.members)
+    async def _withdraw(self, opening: Opening, closing: Awaitable[bool]) -> None:
+        """Give up the tokens of a session that the store may have, and close it.
+
+        At once: neither a store nor an application that hangs until the closing keeps the other one from its part. If
+        the store is unreachable, the session may stay: no caller has the identifier that opens it.
+        """
+        await asyncio.gather(closing, self._give_up(opening), return_exceptions=True)
 
     async def _give_up(self, opening: Opening) -> None:
         """Pass the tokens to the application, or revoke them."""
@@ -139,10 +140,7 @@ class Openings:
     async def _orphaned(self, opening: Opening, result: StoredSession | PasswordlessError) -> None:
         if isinstance(result, PasswordlessError):
             return  # the tokens were given up when it failed
-        # At once: neither a store nor an application that hangs until the closing keeps the other one from its part. If
-        # the store is unreachable, the session may stay: no caller has the identifier that opens it.
-        closing = self._records.close_at(place_of(result.id))
-        await asyncio.gather(closing, self._give_up(opening), return_exceptions=True)
+        await self._withdraw(opening, self._records.close_at(place_of(result.id)))
 
     async def aclose(self, *, grace: float) -> None:
         """Cancel pending openings after ``grace`` seconds, and give up their tokens."""

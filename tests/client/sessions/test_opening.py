@@ -326,6 +326,30 @@ async def test_closing_waits_a_moment_for_an_application_that_does_not_take_the_
             await logging_in
 
 
+async def test_an_application_that_hangs_at_the_closing_keeps_no_session_that_no_caller_can_open(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """The store has opened it and says so to no one: it is closed, whatever the application does with the tokens."""
+    monkeypatch.setattr(opening, "_CLOSING_SECONDS", 0.1)
+    store = RemoteStore()
+
+    async def hang(_orphan: Orphan) -> None:
+        await asyncio.get_running_loop().create_future()
+
+    async with opened(store, on_orphan=hang) as (tenant, (client,)):
+        otp = await code(tenant, client)
+        ask = store.hold("open")
+        logging_in = asyncio.create_task(log_in(client, otp))
+        await until(lambda: "open" in store.asked)
+        store.answers.clear()
+        ask.set()
+        await until(lambda: repr(store.inner) == "<MemoryStore of 1 sessions>")
+        await client.aclose(grace=0.0)
+        assert repr(store.inner) == "<MemoryStore of 0 sessions>"
+        with pytest.raises(OutcomeUnknown):
+            await logging_in
+
+
 @pytest.mark.parametrize("by", ["login", "keep"])
 async def test_closing_waits_for_sessions_that_are_being_opened(by: str) -> None:
     """For the grace period: the caller has its session."""
