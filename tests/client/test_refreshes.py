@@ -32,7 +32,7 @@ from passwordless_async import (
 from passwordless_async._common.secret import Secret
 from passwordless_async.auth0.tokens import owner_of
 from passwordless_async.client import refreshes
-from passwordless_async.client.refreshes import is_unspent, token_hash
+from passwordless_async.client.refreshes import is_unspent, key_of, token_hash
 from passwordless_async.errors import ProtocolError
 from passwordless_async.testing import Fault, LocalTenant, TenantSettings
 
@@ -74,6 +74,12 @@ async def opened(
 async def logged_in(tenant: LocalTenant, client: PasswordlessClient, who: Email) -> TokenSet:
     await client.start(who)
     return await client.exchange(who, tenant.outbox.code_for(who), scope=SCOPE)
+
+
+def made(**changes: Any) -> TokenSet:
+    """Make tokens that no tenant has issued."""
+    tokens = TokenSet(Secret("a"), "DPoP", None, "", Secret("r"), None, None, DPoPKey.generate())
+    return attrs.evolve(tokens, **changes)
 
 
 # What a failed refresh says of its token
@@ -243,17 +249,51 @@ async def test_tokens_of_another_application_get_nothing_from_a_stored_session()
         assert arrived(tenant, TOKEN) == 0
 
 
+async def test_the_scope_of_a_stored_session_cannot_be_narrowed() -> None:
+    """Its tokens must stay good for all its uses: nothing is sent, and the session keeps them."""
+    async with opened() as (tenant, client, tokens):
+        identifier = await client.sessions.open(tokens)
+        with pytest.raises(UsageError, match=r"^scope: cannot be narrowed"):
+            await client.refresh(tokens, scope=NARROW)
+        assert arrived(tenant, TOKEN) == 0
+        assert (await client.sessions.get(identifier)).tokens == tokens
+
+
+@pytest.mark.parametrize(
+    ("dpop", "has_key", "is_proven"),
+    [("off", False, False), ("off", True, True), ("preferred", False, True), ("preferred", True, True)],
+)
+async def test_a_refresh_goes_to_the_dispatcher_with_its_user_and_policy(
+    monkeypatch: pytest.MonkeyPatch, dpop: Any, *, has_key: bool, is_proven: bool
+) -> None:
+    """It waits for a first nonce if it carries a proof. What was sent before is tried once."""
+    calls = list[Any]()
+
+    async def run(call: object, _departure: object) -> TokenSet:
+        calls.append(call)
+        return tokens
+
+    tokens = made(claims={"sub": "ada"}, **({} if has_key else {"token_type": "Bearer", "key": None}))
+    options: dict[str, Any] = {"profile": TESTING, "dpop": dpop, "refresh_token_leeway": 30.0}
+    async with PasswordlessClient("acme.eu.auth0.com", "client", **options) as client:
+        monkeypatch.setattr(client._dispatcher, "run", run)
+        await client.refresh(tokens)
+        await client._refreshes.refresh_directly(tokens, sent_before=1.0)
+    assert [(call.is_proven, call.user) for call in calls] == [(is_proven, "ada")] * 2
+    assert [call.policy and call.policy.tries for call in calls] == [None, 1]
+
+
 async def test_a_session_that_has_ended_is_asked_once() -> None:
     """Its tokens are refreshed without it from then on; a session without a refresh token is never asked."""
     async with opened() as (_, client, tokens):
         identifier = await client.sessions.open(tokens)
         await client.sessions.open(attrs.evolve(tokens, refresh_token=None))
         noted = client._refreshes._stored.sessions
-        assert len(noted(refreshes.key_of(tokens))) == 1
-        assert noted(refreshes.key_of(attrs.evolve(tokens, refresh_token=None))) == ()
+        assert len(noted(key_of(tokens))) == 1
+        assert noted(key_of(attrs.evolve(tokens, refresh_token=None))) == ()
         await client.sessions.close(identifier, revoke=False)
         assert (await client.refresh(tokens)).refresh_token != tokens.refresh_token
-        assert noted(refreshes.key_of(tokens)) == ()
+        assert noted(key_of(tokens)) == ()
 
 
 async def test_what_is_remembered_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -385,7 +425,7 @@ async def answering(answer: Callable[[str | None], TokenSet]) -> AsyncIterator[t
     with pytest.MonkeyPatch.context() as patched:
         patched.setattr(client._refreshes, "_refresh", request)
         async with client:
-            yield client, TokenSet(Secret("a"), "DPoP", None, "", Secret("r"), None, None, DPoPKey.generate())
+            yield client, made()
 
 
 def test_a_refresh_token_waits_longer_before_each_try(in_virtual_time: Callable[[Any], Any]) -> None:
@@ -623,6 +663,14 @@ async def test_the_same_refresh_token_with_another_key_goes_to_the_wire() -> Non
         assert await client.refresh(tokens) is renewed
 
 
+def test_a_refresh_is_known_by_its_token_and_key() -> None:
+    """For unbound tokens the key is the one that was proven for them, if any."""
+    bound, keys = made(), [DPoPKey.generate() for _ in range(2)]
+    unbound = [made(token_type="Bearer", key=None, refresh_key=key) for key in (None, *keys)]
+    thumbprints = ["" if key is None else key.thumbprint for key in (bound.key, None, *keys)]
+    assert [key_of(each) for each in (bound, *unbound)] == [(token_hash(bound), each) for each in thumbprints]
+
+
 async def test_two_sessions_of_one_login_share_a_refresh() -> None:
     """One request, one handover, and both sessions have the new tokens."""
     async with opened() as (tenant, client, tokens):
@@ -683,6 +731,37 @@ async def test_tokens_that_were_revoked_are_kept_no_longer(which: str) -> None:
         assert await client.refresh(others) is renewed_others
         assert client._refreshes.is_revoked(token_hash(tokens), renewed)
         assert not client._refreshes.is_revoked(token_hash(others), renewed_others)
+
+
+# Closing
+
+
+@pytest.mark.parametrize(("grace", "abandoned"), [(4.5, 0), (3.5, 1)])
+def test_closing_waits_for_a_refresh_that_was_sent(
+    in_virtual_time: Callable[[Any], Any], grace: float, abandoned: int
+) -> None:
+    """For its grace; then the refresh is abandoned, and counted."""
+
+    async def closed() -> int:
+        answered, sent = asyncio.Event(), list[object]()
+
+        async def request(request: object, departure: Any, _policy: object) -> TokenSet:
+            sent.append(request)
+            departure.on_wire = True
+            await answered.wait()
+            return made()
+
+        async with PasswordlessClient("acme.eu.auth0.com", "client", profile=TESTING) as client:
+            with pytest.MonkeyPatch.context() as patched:
+                patched.setattr(client._refreshes, "_refresh", request)
+                refreshing = asyncio.create_task(client.refresh(made()))
+                await until(lambda: sent)
+                asyncio.get_running_loop().call_later(4.0, answered.set)
+                left = await client._refreshes.aclose(grace=grace)
+                await asyncio.wait([refreshing])
+                return left
+
+    assert in_virtual_time(closed()) == abandoned
 
 
 # Through every door
