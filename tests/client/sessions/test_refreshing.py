@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-from typing import Any
+from contextlib import asynccontextmanager
+from itertools import pairwise, repeat
+from typing import TYPE_CHECKING, Any
 
 import attrs
 import pytest
@@ -24,6 +26,7 @@ from passwordless_async import (
     INTERACTIVE,
     TESTING,
     ClientClosed,
+    DPoPKey,
     InvalidRefreshToken,
     InvalidSession,
     KeyRing,
@@ -36,11 +39,20 @@ from passwordless_async import (
     RateLimited,
     Secret,
     StoreUnavailable,
+    TokenSet,
+    UsageError,
 )
 from passwordless_async._common import clock as _clock
 from passwordless_async.client.events import Retried
 from passwordless_async.client.sessions import refreshing
+from passwordless_async.client.sessions.refreshing import ends_soon, patiently
+from passwordless_async.stores import RefreshLease, RefreshTurn
 from passwordless_async.testing import Fault, LocalTenant, TenantSettings
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
+
+    from passwordless_async import StoredSession
 
 
 async def test_concurrent_refreshes_on_four_machines_spend_one_token(store: Any) -> None:
@@ -67,6 +79,106 @@ async def test_a_refresh_is_a_use_also_near_the_end_of_a_session(store: Any, mon
         assert info.opened_at == opened_at
         assert info.ends_at == info.idle_ends_at == opened_at + 4000.0
         assert info.last_used_at == pytest.approx(_clock.now(), abs=60.0)
+
+
+def made() -> TokenSet:
+    """Make tokens that no tenant has issued."""
+    return TokenSet(Secret("a"), "DPoP", None, "", Secret("r"), None, None, DPoPKey.generate())
+
+
+@asynccontextmanager
+async def leasing(
+    leases: Iterable[RefreshLease],
+) -> AsyncIterator[tuple[PasswordlessClient, Secret, list[float]]]:
+    """Open a session whose store gives these answers to a refresh, and note when each was asked for."""
+    loop, store, asked, answers = asyncio.get_running_loop(), MemoryStore(), list[float](), iter(leases)
+
+    async def begin(*_arguments: object, **_named: object) -> RefreshTurn:
+        asked.append(loop.time())
+        return RefreshTurn(next(answers))
+
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(store, "begin_refresh", begin)
+        async with PasswordlessClient("acme.eu.auth0.com", "client", profile=TESTING, store=store) as client:
+            yield client, await client.sessions.open(made(), user="ada"), asked
+
+
+def test_a_lease_of_another_machine_is_waited_for_ever_longer(in_virtual_time: Callable[[Any], Any]) -> None:
+    """Each wait is twice the one before, up to half a second; a session that has changed is not waited for."""
+
+    async def waits() -> list[float]:
+        leases = [*[RefreshLease.BUSY] * 6, RefreshLease.CHANGED, RefreshLease.GONE]
+        async with leasing(leases) as (client, identifier, asked):
+            with pytest.raises(InvalidSession):
+                await client.sessions.refresh(identifier)
+        return [round(later - earlier, 3) for earlier, later in pairwise(asked)]
+
+    assert in_virtual_time(waits()) == [0.05, 0.1, 0.2, 0.4, 0.5, 0.5, 0.0]
+
+
+def test_without_callers_a_lease_of_another_machine_is_not_waited_for(in_virtual_time: Callable[[Any], Any]) -> None:
+    """The store is not asked again, and the lease is not taken when it ends."""
+
+    async def asked_after_the_cancellation() -> int:
+        async with leasing(repeat(RefreshLease.BUSY)) as (client, identifier, asked):
+            refreshing_it = asyncio.create_task(client.sessions.refresh(identifier))
+            await until(lambda: asked)
+            before = len(asked)
+            refreshing_it.cancel()
+            await until(lambda: not client.sessions._session_refreshes._flights._in_air)
+            return len(asked) - before
+
+    assert in_virtual_time(asked_after_the_cancellation()) == 0
+
+
+async def test_a_session_without_a_refresh_token_is_not_refreshed() -> None:
+    """Each caller hears why at once: no lease is left."""
+    async with opened(MemoryStore(), clients=2) as (tenant, (here, there)):
+        tokens = attrs.evolve(await log_in(tenant, here), refresh_token=None)
+        identifier, before = await here.sessions.open(tokens), arrived(tenant, TOKEN)
+        for client in (here, there):
+            with pytest.raises(UsageError, match="offline_access"):
+                await client.sessions.refresh(identifier)
+        assert arrived(tenant, TOKEN) == before
+
+
+def test_tokens_end_soon_in_their_last_half_minute(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Tokens whose end is unknown do not."""
+    monkeypatch.setattr(_clock, "now", lambda: 1000.0)
+    ends = [999, 1030, 1031, None]
+    assert [ends_soon(attrs.evolve(made(), expires_at=end)) for end in ends] == [True, True, False, False]
+
+
+@pytest.mark.parametrize(
+    ("first", "seconds", "waits"),
+    [
+        (refreshing._FIRST_POLL_SECONDS, {}, [0.05, 0.1, 0.2, 0.4, *[0.5] * 38]),
+        (0.25, {"seconds": 0.75}, [0.25, 0.5]),
+    ],
+)
+def test_a_store_that_does_not_answer_is_asked_again_for_a_while(
+    in_virtual_time: Callable[[Any], Any],
+    monkeypatch: pytest.MonkeyPatch,
+    first: float,
+    seconds: dict[str, float],
+    waits: list[float],
+) -> None:
+    """For twenty seconds or as long as is wanted, ever less often; then the error is raised."""
+    monkeypatch.setattr(refreshing, "_FIRST_POLL_SECONDS", first)
+
+    async def asked() -> list[float]:
+        loop, at = asyncio.get_running_loop(), list[float]()
+        monkeypatch.setattr(_clock, "monotonic", loop.time)
+
+        async def ask() -> None:
+            at.append(loop.time())
+            raise StoreUnavailable("unreachable")
+
+        with pytest.raises(StoreUnavailable):
+            await patiently(ask, **seconds)
+        return [round(later - earlier, 3) for earlier, later in pairwise(at)]
+
+    assert in_virtual_time(asked()) == waits
 
 
 async def test_a_closed_client_asks_for_no_lease(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -119,8 +231,9 @@ async def test_a_refused_refresh_token_is_sent_once(store: Any) -> None:
         await elsewhere.revoke(tokens)
         before = arrived(tenant, TOKEN)
         for client in (here, there, here, there):
-            with pytest.raises(InvalidRefreshToken):
+            with pytest.raises(InvalidRefreshToken) as refused:
                 await client.sessions.refresh(identifier)
+            assert (refused.value.status, refused.value.error) == (403, "invalid_grant")
         assert arrived(tenant, TOKEN) == before + 1
         assert (await there.sessions.get(identifier)).tokens == tokens
 
@@ -182,6 +295,29 @@ async def test_a_session_that_changes_while_it_gets_tokens_that_have_ended_is_re
         assert refreshed.tokens.refresh_token not in {tokens.refresh_token, renewed.tokens.refresh_token}
         assert (await here.sessions.get(second)).data == {"a": 1}
         assert tenant.stats.refresh_rotations == 2
+
+
+async def test_refused_tokens_are_not_the_newer_ones_that_a_refresh_under_way_gives(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """The session is just getting them from another one of its login: an API call that has them needs newer ones."""
+    store = MemoryStore()
+    async with opened(store) as (tenant, (client,)):
+        tokens = await log_in(tenant, client)
+        first, second = [await client.sessions.open(tokens) for _ in range(2)]
+        refused = (await client.sessions.refresh(first)).tokens
+        reseal, renewing = store.reseal, list[asyncio.Task[TokenSet]]()
+
+        async def slow(*arguments: Any) -> bool:
+            is_theirs = await reseal(*arguments)
+            renewing.append(asyncio.create_task(client.sessions._session_refreshes.renew(second, refused)))
+            await turns()
+            return is_theirs
+
+        monkeypatch.setattr(store, "reseal", slow)
+        assert (await client.sessions.refresh(second)).tokens.access_token == refused.access_token
+        assert (await renewing[0]).access_token != refused.access_token
+        assert (len(renewing), tenant.stats.refresh_rotations) == (1, 2)
 
 
 LEEWAY = TenantSettings(refresh_leeway=3600.0)
@@ -609,20 +745,28 @@ async def turns(number: int = 50) -> None:
         await asyncio.sleep(0)
 
 
-async def test_closing_waits_for_the_report_of_new_tokens() -> None:
-    """Without grace too: a store that answers soon has them, and so has the caller."""
+async def tokens_of(refreshed: Awaitable[StoredSession]) -> TokenSet:
+    return (await refreshed).tokens
+
+
+@pytest.mark.parametrize("call", ["refresh", "renew"])
+async def test_closing_waits_for_the_report_of_new_tokens(call: str) -> None:
+    """Without grace too: a store that answers soon has them, and so has the caller, or the API call."""
     store = RemoteStore()
     async with opened(store) as (tenant, (client,)):
-        identifier = await client.sessions.open(await log_in(tenant, client))
+        tokens = await log_in(tenant, client)
+        identifier, refreshes = await client.sessions.open(tokens), client.sessions._session_refreshes
         answered = store.hold("end_refresh")
-        refreshing_it = asyncio.create_task(client.sessions.refresh(identifier))
+        refreshing_it = asyncio.create_task(
+            refreshes.renew(identifier, tokens) if call == "renew" else tokens_of(refreshes.refresh(identifier))
+        )
         await until(lambda: "end_refresh" in store.asked)
         closing = asyncio.create_task(client.aclose(grace=0.0))
         await turns()
         assert not closing.done()
         answered.set()
         await closing
-        assert (await refreshing_it).tokens.refresh_token is not None
+        assert (await refreshing_it).refresh_token not in {None, tokens.refresh_token}
         assert [family.revoked for family in tenant.refresh_families] == [False]
 
 
@@ -638,9 +782,10 @@ async def test_closing_waits_for_reports_of_unspent_tokens(monkeypatch: pytest.M
         tenant.faults.add(Fault.RATE_LIMITED_SILENT, path=TOKEN, times=1)
         with pytest.raises(RateLimited):
             await here.sessions.refresh(identifier)
-        reports = here.sessions._session_refreshes._reports
+        refreshes = here.sessions._session_refreshes
+        reports = refreshes._reports
         assert len(reports) == 1
-        closing = asyncio.create_task(here.aclose(grace=0.0))
+        closing = asyncio.create_task(refreshes.aclose(grace=0.0))
         await turns()
         if answers:
             assert not closing.done()
