@@ -41,9 +41,13 @@ def parse_origin(argument: str, value: object, *, may_be_host: bool = False) -> 
     url = _url(value if "://" in value else f"https://{value}", match["ipv6"])
     if url is None:
         raise UsageError(argument, "is not a valid host and port")
+    _require_https(argument, url)
+    return url.origin()
+
+
+def _require_https(argument: str, url: URL) -> None:
     if url.scheme != "https" and not is_loopback(url.host or ""):
         raise UsageError(argument, "must be https: plain http carries secrets in the clear, except on loopback")
-    return url.origin()
 
 
 def _url(text: str, ipv6: str | None) -> URL | None:
@@ -72,15 +76,16 @@ def _address(text: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:
 
 
 def origin_of(url: object) -> str:
-    """Return the origin of an absolute http or https URL, as text.
+    """Return the origin of an absolute https URL, or of an http one on loopback, as text.
 
     Raises:
-        UsageError: The URL is relative, or of another scheme.
+        UsageError: The URL is relative, of another scheme, or would be requested in the clear.
     """
     try:
-        origin = str(URL(url).origin())  # type: ignore[arg-type] # TypeError is caught
+        origin = URL(url).origin()  # type: ignore[arg-type] # TypeError is caught
     except (ValueError, TypeError):
-        origin = ""
-    if not origin.startswith(("https://", "http://")):
+        origin = URL()
+    if origin.scheme not in {"https", "http"}:
         raise UsageError("url", "must be an absolute http or https URL")
-    return origin
+    _require_https("url", origin)
+    return str(origin)

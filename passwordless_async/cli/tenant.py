@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import errno
 import json
 import os
 import shlex
@@ -146,7 +147,8 @@ async def _listen(tenant: LocalTenant, options: _Options) -> None:
         at = f"port {options.port}" if options.host is None else f"{show.plain(options.host)}, port {options.port}"
         unknown = isinstance(error, socket.gaierror)
         reason = "the host is unknown" if unknown else os.strerror(error.errno or 0)
-        raise click.ClickException(f"The tenant cannot listen on {at}: {reason}.") from None
+        advice = " Choose another --port." if error.errno == errno.EADDRINUSE else ""
+        raise click.ClickException(f"The tenant cannot listen on {at}: {reason}.{advice}") from None
 
 
 def _hosts(options: _Options, config: TenantConfig) -> list[str]:

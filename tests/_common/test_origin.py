@@ -69,7 +69,13 @@ def test_anything_else_is_refused(value: object, problem: str) -> None:
 def test_the_origin_of_a_url_has_no_path() -> None:
     """Scheme, host and port, if it is not the default."""
     assert origin_of("https://api.example/a/b?c#d") == "https://api.example"
-    assert origin_of("http://api.example:8080/") == "http://api.example:8080"
+    assert origin_of("http://127.0.0.1:8080/") == "http://127.0.0.1:8080"
+
+
+def test_a_url_in_the_clear_is_refused_by_its_own_name() -> None:
+    """The message names the argument that the caller gave: ``client.request`` has no ``origins``."""
+    with pytest.raises(UsageError, match="url: must be https: plain http carries secrets in the clear"):
+        origin_of("http://api.example:8080/")
 
 
 @pytest.mark.parametrize("url", ["", "/me", "api.example", "ftp://api.example", "https://", None, 5])

@@ -97,7 +97,7 @@ def test_a_port_that_is_taken(capsys: pytest.CaptureFixture[str]) -> None:
         status = run(["tenant", "--port", str(port)])
     out, err = capsys.readouterr()
     assert (status, out) == (1, "")
-    assert err == f"Error: The tenant cannot listen on port {port}: Address already in use.\n"
+    assert err == f"Error: The tenant cannot listen on port {port}: Address already in use. Choose another --port.\n"
 
 
 def test_messages_as_json_over_tls(started: Callable[..., Popen[str]], tmp_path: Path) -> None:

@@ -23,7 +23,7 @@ from passwordless_async.client.refreshes import token_hash
 from passwordless_async.client.sessions.records import Record, SessionRecords, Wanted, place_of
 from passwordless_async.client.sessions.refreshing import patiently
 from passwordless_async.client.traffic.single_flight import SingleFlight
-from passwordless_async.errors import PasswordlessError
+from passwordless_async.errors import PasswordlessError, StoreUnavailable
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -35,6 +35,9 @@ if TYPE_CHECKING:
     from passwordless_async.client.sessions.values import StoredSession
 
 _PATIENCE_SECONDS = 5.0  # for which writes to an unreachable store are retried: the user waits, and the code is spent
+_START_AGAIN = (
+    "Start again: the code is spent. If it lasts, check the store, its address and the permissions of its user."
+)
 _KEEP_SECONDS = 30.0  # for which the same tokens, kept again, lead to the same session: a double click
 _CLOSING_SECONDS = 1.0  # for giving up the tokens of a session that is not open when the client is closed
 
@@ -107,9 +110,11 @@ class Openings:
         try:
             new = self._records.new(opening.tokens, user_of(opening.tokens), wanted)
             await self._keep(opening, new)
-        except Exception:
+        except Exception as error:
             # Any exception: the store may be the application's own.
             await self._give_up(opening)
+            if isinstance(error, StoreUnavailable):
+                raise error.with_facts(retryable=False, advice=_START_AGAIN) from error.__cause__
             raise
         return new.session
 

@@ -120,7 +120,7 @@ class Sessions:
         Raises:
             UsageError: An argument is invalid, or the code is already being exchanged with other arguments; nothing was
                 sent.
-            StoreError: The session could not be stored; the code is spent.
+            StoreError: The session could not be stored; the code is spent, so the error is not ``retryable``.
             PasswordlessError: As ``client.exchange``.
         """
         otp, key, data = conceal(otp), hide(key), _concealed_data(data)
@@ -232,7 +232,8 @@ class Sessions:
             BindingRequired: Its tokens are not bound, and the client's ``dpop`` is ``required``.
             UsageError: An origin is invalid, or the client is not open.
         """
-        concealed = _concealed(identifier)
+        identifier = conceal(identifier)
+        concealed = _checked(identifier)
         return _ApiContext(lambda: self._api_of(concealed, origins))
 
     async def _api_of(self, identifier: Secret, origins: Iterable[str]) -> UserSession:
@@ -263,7 +264,8 @@ class Sessions:
             InvalidSession: It is unknown, has ended or was closed.
             BrokenSeal: The stored value was changed, moved, or sealed with a key that is not on the ring.
         """
-        identifier = _concealed(identifier)
+        identifier = conceal(identifier)
+        identifier = _checked(identifier)
         return (await self._records.find(identifier, counts_as_use=counts_as_use)).session
 
     async def update(self, identifier: str, *, data: Mapping[str, Any]) -> StoredSession:
@@ -284,7 +286,8 @@ class Sessions:
             BrokenSeal: As for :meth:`get`.
             UsageError: ``data`` is invalid, or too large together with the existing data; nothing was changed.
         """
-        identifier, data = _concealed(identifier), _concealed_data(data)
+        identifier, data = conceal(identifier), _concealed_data(data)
+        identifier = _checked(identifier)
         changes = _data(data)
         while True:
             record = await self._records.find(identifier)
@@ -310,7 +313,8 @@ class Sessions:
             PasswordlessError: As ``client.refresh``. After a response that fails a check, the refresh token counts as
                 spent and is not sent again.
         """
-        identifier = _concealed(identifier)
+        identifier = conceal(identifier)
+        identifier = _checked(identifier)
         return await self._session_refreshes.refresh(identifier)
 
     async def close(self, identifier: str, *, revoke: bool = True) -> bool:
@@ -329,7 +333,8 @@ class Sessions:
         Raises:
             PasswordlessError: As ``client.revoke``; the session is closed.
         """
-        identifier = concealed = _concealed(identifier)
+        identifier = conceal(identifier)
+        concealed = _checked(identifier)
         return await self._closings.run(
             (concealed, revoke), lambda departure: self._close(concealed, departure, revoke=revoke)
         )
@@ -505,10 +510,12 @@ def _age(info: SessionInfo) -> tuple[bool, float, str]:
     return info.opened_at is None, info.opened_at or 0.0, info.name
 
 
-def _concealed(identifier: object) -> Secret:
-    """Return an identifier wrapped as a secret; for anything but text, an empty one, which opens no session."""
-    concealed = conceal(identifier)
-    return concealed if isinstance(concealed, Secret) else Secret("")
+def _checked(identifier: object) -> Secret:
+    """Return a concealed identifier; for None, an absent cookie, an empty one, which opens no session."""
+    if identifier is None:
+        return Secret("")
+    # A session in place of its id would open nothing, and a close would silently end nothing.
+    return _check.instance("identifier", identifier, Secret, named="a str, such as the session's id")
 
 
 def _wanted(user: str | None, data: object, lifetime: float | None, *, by_sid: bool) -> Wanted:

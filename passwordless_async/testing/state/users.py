@@ -11,6 +11,7 @@ from urllib.parse import quote, urlencode
 
 import attrs
 
+from passwordless_async._common import arguments as _check
 from passwordless_async._common.bounded import Bounded
 from passwordless_async._common.secret import always_printable, redacted
 from passwordless_async.errors import UsageError
@@ -229,7 +230,7 @@ class Users:
         """
         user = User.of(who)
         fixed = {} if otp_secret is None else {OTP: _base32(otp_secret)}
-        factors = [_factor(kind, user, fixed.get(kind)) for kind in mfa]
+        factors = [_factor(kind, user, fixed.get(kind)) for kind in _check.texts("mfa", mfa)]
         account = self._accounts.setdefault(user, Account())
         account.factors += factors
         account.blocked = account.blocked or blocked

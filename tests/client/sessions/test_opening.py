@@ -196,8 +196,10 @@ async def test_tokens_that_could_not_be_kept_are_handed_over_or_revoked(
     monkeypatch.setattr(store, "open", fail)
     options: dict[str, Any] = {"on_orphan": orphans.append} if takes else {}
     async with opened(store, **options) as (tenant, (client,)):
-        with pytest.raises(type(error)):
+        with pytest.raises(type(error)) as raised:
             await log_in(client, await code(tenant, client))
+        assert not getattr(raised.value, "retryable", False)
+        assert getattr(raised.value, "advice", "").startswith("Start again") == isinstance(error, StoreUnavailable)
         assert [family.revoked for family in tenant.refresh_families] == [not takes]
         assert [(orphan.tokens is not None, orphan.who) for orphan in orphans] == [(True, ADA)] * takes
 

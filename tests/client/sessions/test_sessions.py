@@ -67,9 +67,12 @@ async def test_only_the_identifier_opens_a_session(store: Any) -> None:
         assert first != second
         assert {len(first), len(second)} == {51}
         wrong: Any
-        for wrong in ("", "x", first[:-1], first[:43], second[:43] + "AAAAAAAA", "é" * 51, None, 5, b"x" * 51):
+        for wrong in ("", "x", first[:-1], first[:43], second[:43] + "AAAAAAAA", "é" * 51, None):
             with pytest.raises(InvalidSession):
                 await client.sessions.get(wrong)
+        for wrong in (await client.sessions.get(first), 5, b"x" * 51):
+            with pytest.raises(UsageError, match="identifier: must be a str, such as the session's id, not"):
+                await client.sessions.close(wrong)
         assert repr(first) == "<redacted>"
         assert first not in repr(await client.sessions.get(first))
 

@@ -7,6 +7,7 @@ import json
 import os
 import signal
 import socket
+import subprocess
 import sys
 from typing import Literal
 
@@ -125,6 +126,20 @@ async def test_a_signal_ends_the_child_without_a_traceback(number: int, capfd: p
 async def _ask_for_ever(process: TenantProcess) -> None:
     while True:
         await process.stats()
+
+
+def test_the_module_run_by_hand_names_the_command() -> None:
+    """Without a parent at the other end of a pipe there is nothing to wait for: one line says what to run instead."""
+    ran = subprocess.run(
+        [sys.executable, "-m", "passwordless_async.testing"],
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        timeout=10,
+        check=False,
+    )
+    assert (ran.returncode, ran.stdout) == (1, "")
+    assert ran.stderr == "Only TenantProcess runs this module. To run a tenant: passwordless-async tenant\n"
 
 
 @pytest.mark.slow
