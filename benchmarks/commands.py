@@ -24,12 +24,22 @@ def at_least(least: int, *, at_most: int | None = None) -> Callable[[str], int]:
     return number
 
 
+_signals: list[int] = []  # that came
+
+
 def end_by_sigterm_as_by_ctrl_c() -> None:
     """Let SIGTERM interrupt this process: alone it would end it at once, and leave servers and directories behind."""
     signal.signal(signal.SIGTERM, _interrupt)
 
 
-def _interrupt(_number: int, _frame: object) -> None:
+def raise_if_interrupted() -> None:
+    """Raise ``KeyboardInterrupt`` if SIGTERM came: Python discards the one that was raised in a destructor."""
+    if _signals:
+        raise KeyboardInterrupt
+
+
+def _interrupt(number: int, _frame: object) -> None:
+    _signals.append(number)
     if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # as shells start programs in the background
         raise KeyboardInterrupt
     signal.raise_signal(signal.SIGINT)

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 import attrs
 
+from benchmarks.commands import raise_if_interrupted
 from fuzz.mutator import Mutator
 
 if TYPE_CHECKING:
@@ -69,6 +70,7 @@ def run(
         target = make()
         try:
             for index in range(begin, min(begin + _INPUTS_OF_ONE_TARGET, first + inputs)):
+                raise_if_interrupted()
                 seen[_outcome(target, seed, index)] += 1
         finally:
             target.close()

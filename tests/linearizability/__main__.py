@@ -13,7 +13,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parent.parent))
 
-from benchmarks.commands import at_least
+from benchmarks.commands import at_least, raise_if_interrupted
 from helpers.searches import command
 
 with command():
@@ -26,6 +26,7 @@ def run(case: Case, first: int, seeds: int) -> bool:
     found, begin = 0, time.monotonic()
     with case.open() as server:
         for seed in range(first, first + seeds):
+            raise_if_interrupted()
             for violation in asyncio.run(violations_of(case, server, seed)):
                 found += 1
                 sys.stdout.write(f"{case.name}: {violation}\n")

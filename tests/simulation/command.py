@@ -10,7 +10,7 @@ import traceback
 
 import attrs
 
-from benchmarks.commands import at_least
+from benchmarks.commands import at_least, raise_if_interrupted
 from helpers.searches import INTERRUPTED
 from simulation.program import trial_of
 from simulation.trial import simulate
@@ -44,15 +44,17 @@ class Tally:
         )
 
     def run(self, seed: int) -> str:
-        """Run one simulation; return what to print if it failed, else nothing."""
+        """Run one simulation; return what to print if it failed, else nothing. An interrupted one does not count."""
+        raise_if_interrupted()
         trial = trial_of(seed)
-        self.seeds += 1
         try:
             outcome = simulate(trial)
         except Exception:  # noqa: BLE001 - whatever it is, the seed goes with it
+            self.seeds += 1
             self.failed += 1
             steps = "\n".join(f"    {step}" for step in trial.program)
             return f"seed {seed} failed\n{traceback.format_exc()}\n{trial.setting}\n{steps}\n\n"
+        self.seeds += 1
         self.tokens += outcome.logins > 0
         self.users += outcome.users > 1
         self.rotations += outcome.rotations > 0
@@ -73,7 +75,6 @@ def main(arguments: list[str] | None = None) -> int:
             sys.stdout.flush()
     except KeyboardInterrupt:
         interrupted = True
-        tally.seeds -= 1  # the one that was running
         sys.stderr = io.StringIO()  # for what its abandoned coroutines say
     sys.stdout.write(f"{tally}; {time.monotonic() - began:.0f} seconds\n")
     return 1 if tally.failed else INTERRUPTED if interrupted else 0

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import signal
 import sys
+from contextlib import suppress
 
 import pytest
 
+from benchmarks import commands
 from simulation import command
 from simulation.command import Tally, main
 from simulation.program import trial_of
 from simulation.trial import Outcome, simulate
 
 SEEDS = 120
+NOTHING = Outcome(callbacks=0, seconds=0.0, logins=0, users=0, rotations=0, orphans=0, errors=())
 
 
 @pytest.mark.slow
@@ -44,21 +48,45 @@ def test_the_command_tells_how_many_failed(capsys: pytest.CaptureFixture[str]) -
     assert capsys.readouterr().out.startswith("seeds 1, failed 0; tokens in ")
 
 
+@pytest.mark.parametrize("during", ["simulate", "trial_of"])
 def test_an_interrupted_command_tells_what_it_has_done(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], during: str
 ) -> None:
     """A run of hours that someone stops has its counts; the status is neither that of success nor of a failure."""
-    nothing = Outcome(callbacks=0, seconds=0.0, logins=0, users=0, rotations=0, orphans=0, errors=())
+    stop = {"simulate": trial_of(2), "trial_of": 2}[during]
 
-    def interrupt(trial: object) -> Outcome:
-        if trial == trial_of(2):
+    def interrupt(given: object) -> Outcome:
+        if given == stop:
             raise KeyboardInterrupt
-        return nothing
+        return NOTHING
 
     monkeypatch.setattr(command, "simulate", interrupt)
+    monkeypatch.setattr(command, during, interrupt)
     monkeypatch.setattr(sys, "stderr", sys.stderr)  # restored: this process goes on
     assert main(["--seeds", "9"]) == 130
     assert capsys.readouterr().out.startswith("seeds 2, failed 0; tokens in 0, two users in 0, ")
+
+
+def test_a_signal_that_a_simulation_swallows_ends_the_command_after_it(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """As a destructor does: what it raises is not raised where it was called."""
+
+    def swallow(_trial: object) -> Outcome:
+        with suppress(KeyboardInterrupt):
+            signal.raise_signal(signal.SIGTERM)
+        return NOTHING
+
+    monkeypatch.setattr(command, "simulate", swallow)
+    monkeypatch.setattr(commands, "_signals", [])
+    monkeypatch.setattr(sys, "stderr", sys.stderr)
+    before = signal.getsignal(signal.SIGTERM)
+    try:
+        commands.end_by_sigterm_as_by_ctrl_c()
+        assert main(["--seeds", "9"]) == 130
+    finally:
+        signal.signal(signal.SIGTERM, before)
+    assert capsys.readouterr().out.startswith("seeds 1, failed 0; ")
 
 
 @pytest.mark.parametrize("arguments", [["--seeds", "0"], ["--seeds", "-1"], ["--first", "-1"]])
