@@ -15,6 +15,9 @@ Invariants:
 from __future__ import annotations
 
 import asyncio
+import os
+import socket
+import ssl
 from typing import Any, TypeAlias
 
 import attrs
@@ -145,8 +148,7 @@ class Batches:
         except (ResponseError, AuthenticationError) as error:
             problem = f"the store refuses ({type(error).__name__})"
         except Exception as error:  # noqa: BLE001 - the client raises many kinds, and each caller needs an answer
-            # Its message may hold what was sent: only the name of its type goes on.
-            problem = f"the store does not answer ({type(error).__name__})"
+            problem = f"the store does not answer ({type(error).__name__}{_reason_of(error)})"
         finally:
             for request in batch:
                 request.fail(problem)
@@ -243,6 +245,16 @@ async def _by_connection(redis: Redis, commands: list[_Command]) -> list[Any]:
             await connection.disconnect(nowait=True)
         await redis.connection_pool.release(connection)
     return answers
+
+
+def _reason_of(error: Exception) -> str:
+    """Return why there is no connection, after a colon, or nothing. A message may hold what was sent: none goes on."""
+    cause = error.__cause__ or error.__context__
+    if isinstance(cause, ssl.SSLError):
+        return ": the TLS handshake failed"
+    if isinstance(cause, socket.gaierror):
+        return ": the host is unknown"
+    return f": {os.strerror(cause.errno)}" if isinstance(cause, OSError) and cause.errno else ""
 
 
 def _lacking(acknowledged: object, replicas: int) -> str | None:

@@ -5,10 +5,13 @@ from __future__ import annotations
 import asyncio
 import gc
 import secrets
+import socket
+import ssl
 from typing import TYPE_CHECKING, Any
 
 import pytest
 from redis.asyncio import Redis, RedisCluster
+from redis.exceptions import ConnectionError as RedisConnectionError
 
 from helpers.leaks import lines_with
 from helpers.timing import ends_within
@@ -486,6 +489,34 @@ async def test_a_wrong_password_is_told_from_no_answer(redis_server: Any) -> Non
     async with RedisStore(redis_server.url.replace("redis://", "redis://guest:wrong@"), keys=RING) as store:
         with pytest.raises(StoreUnavailable, match=r"refuses \(AuthenticationError\)"):
             await store.nonce("origin")
+
+
+@pytest.mark.parametrize(
+    ("cause", "said"),
+    [
+        (ConnectionRefusedError(111, "Connect call failed"), "ConnectionError: Connection refused"),
+        (socket.gaierror(-2, "Name or service not known"), "ConnectionError: the host is unknown"),
+        (
+            ssl.SSLError(1, "[SSL: WRONG_VERSION_NUMBER] wrong version number"),
+            "ConnectionError: the TLS handshake failed",
+        ),
+        (OSError("what was sent"), "ConnectionError"),
+        (ValueError("what was sent"), "ConnectionError"),
+    ],
+    ids=["refused", "unknown", "tls", "unnumbered", "other"],
+)
+async def test_no_connection_names_its_reason(monkeypatch: pytest.MonkeyPatch, cause: Exception, said: str) -> None:
+    """The operator learns what to check. A text that may hold what was sent is left out."""
+
+    async def fail() -> None:
+        error = RedisConnectionError("what was sent")
+        error.__context__ = cause  # redis-py raises it without "from"
+        raise error
+
+    client = Redis()
+    monkeypatch.setattr(client.connection_pool, "get_connection", fail)
+    with pytest.raises(StoreUnavailable, match=rf"^the store does not answer \({said}\)$"):
+        await Batches(client, timeout=PATIENCE).ask("GET", "key")
 
 
 @pytest.mark.slow
