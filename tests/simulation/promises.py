@@ -141,7 +141,9 @@ def _is_outdated(presented: Presented, world: World) -> bool:
     """Return whether the user had a newer code when a code arrived for the last time, by whichever call."""
     who, code = presented.who.username, presented.code
     forms = [(request.at, request.form) for request in world.tenant.requests if request.path == "/oauth/token"]
-    last = max((at for at, form in forms if (form.get("username"), form.get("otp")) == (who, code)), default=0.0)
+    last = max((at for at, form in forms if (form.get("username"), form.get("otp")) == (who, code)), default=None)
+    if last is None:
+        return False
     messages = world.tenant.outbox.messages
     codes = [one.code for one in messages if one.username == who and one.factor is None and one.at <= last]
     return codes[-1:] != [code]

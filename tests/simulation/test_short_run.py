@@ -5,14 +5,18 @@ from __future__ import annotations
 import signal
 import sys
 from contextlib import suppress
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 
 from benchmarks import commands
-from simulation import command
+from passwordless_async import Email
+from simulation import command, promises
 from simulation.command import Tally, main
 from simulation.program import trial_of
 from simulation.trial import Outcome, simulate
+from simulation.world import Presented
 
 SEEDS = 120
 NOTHING = Outcome(callbacks=0, seconds=0.0, logins=0, users=0, rotations=0, orphans=0, errors=())
@@ -87,6 +91,17 @@ def test_a_signal_that_a_simulation_swallows_ends_the_command_after_it(
     finally:
         signal.signal(signal.SIGTERM, before)
     assert capsys.readouterr().out.startswith("seeds 1, failed 0; ")
+
+
+@pytest.mark.parametrize(("arrivals", "outdated"), [([], False), ([1.0], False), ([1.0, 3.0], True)])
+def test_a_code_is_outdated_if_it_arrived_after_a_newer_one_was_sent(arrivals: list[float], *, outdated: bool) -> None:
+    """One that never arrived excuses nothing."""
+    form = {"username": "ada@example.com", "otp": "111111"}
+    requests = [SimpleNamespace(path="/oauth/token", at=at, form=form) for at in arrivals]
+    codes = [(0.5, "111111"), (2.0, "222222")]
+    messages = [SimpleNamespace(username="ada@example.com", code=code, factor=None, at=at) for at, code in codes]
+    world: Any = SimpleNamespace(tenant=SimpleNamespace(requests=requests, outbox=SimpleNamespace(messages=messages)))
+    assert promises._is_outdated(Presented(Email("ada@example.com"), "111111"), world) == outdated
 
 
 @pytest.mark.parametrize("arguments", [["--seeds", "0"], ["--seeds", "-1"], ["--first", "-1"]])
