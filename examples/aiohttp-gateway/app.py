@@ -14,7 +14,7 @@ async def home(request: web.Request) -> web.Response:
     user = await gateway.current_user(request)
     if user is None:
         raise web.HTTPSeeOther("/auth/login?return_to=/")
-    return web.json_response({"hello": user.claims["email"]})
+    return web.json_response({"hello": user.claims.get("email", user.user)})
 
 
 async def lifespan(_app: web.Application) -> AsyncIterator[None]:

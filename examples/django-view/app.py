@@ -27,7 +27,9 @@ async def home(request: HttpRequest) -> HttpResponse:
     if user is None:
         return HttpResponseRedirect("/auth/login?return_to=/")
     async with client.sessions.api(user.identifier, origins=[API]) as api, api.request("GET", f"{API}/me") as answer:
-        return JsonResponse({"hello": user.claims["email"], "api": await answer.json()}, status=answer.status)
+        return JsonResponse(
+            {"hello": user.claims.get("email", user.user), "api": await answer.json()}, status=answer.status
+        )
 
 
 @asynccontextmanager

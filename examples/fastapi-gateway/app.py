@@ -31,4 +31,4 @@ async def home(user: Annotated[CurrentUser | None, Depends(gateway.current_user)
     """Greet a user who is logged in, and send others to the login, which returns here."""
     if user is None:
         raise HTTPException(303, headers={"Location": "/auth/login?return_to=/"})
-    return {"hello": user.claims["email"]}
+    return {"hello": user.claims.get("email", user.user)}

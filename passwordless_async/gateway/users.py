@@ -39,7 +39,8 @@ class CurrentUser:
 
     Attributes:
         user: The account: the ``sub`` of the ID token.
-        claims: The claims of the ID token that the session was opened with; read-only.
+        claims: The claims of the ID token that the session was opened with; read-only. A user who logged in by phone
+            has no ``email``.
         data: The application's own data of the session, with the browser's device; read-only. Change it with
             ``client.sessions.update(user.identifier, data=…)``.
         name: The session's public name, which opens nothing.
