@@ -35,7 +35,7 @@ class LoginState:
         expires_at: When it ends: seconds since the UNIX epoch.
         return_to: The path to return to after the login; None: the gateway's own home.
         who: The user, once they have typed an address or a number.
-        sent_at: When their last code was sent: seconds since the UNIX epoch; None if none was.
+        sent_at: When their last code or link was sent: seconds since the UNIX epoch; None if none was, or it is spent.
         attempts_left: How many codes they may try; None if that is not known.
         mfa: The sealed :class:`~passwordless_async.MfaState`, once a second factor is demanded.
         factor: The kind of the factor that is asked for: ``otp``, ``sms``, ``voice``, ``email``, ``push`` or

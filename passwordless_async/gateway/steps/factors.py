@@ -86,7 +86,8 @@ async def second_factor(visit: Visit, login: LoginState, error: MfaRequired) -> 
     """Continue with the preferred factor, after the service has demanded one."""
     if error.state is None:
         return _failure_page(visit, error)
-    login = attrs.evolve(login, mfa=sealed(visit, error.state), factor=None, enrolment=None)
+    # The code, or the link, is spent.
+    login = attrs.evolve(login, mfa=sealed(visit, error.state), factor=None, enrolment=None, sent_at=None)
     try:
         factors = await _factors(visit, error.state)
         if not factors:
@@ -201,15 +202,21 @@ async def keep_recovery_codes(visit: Visit) -> Reply:
         return attrs.evolve(way_back(visit), login=None)
     if login.who is not None and is_of_other_login(visit, login):
         # The form does not confirm the codes of that login, and does not end it.
-        reply = expired_page(visit) if login.factor is None else factor_page(login, OTHER_LOGIN, HTTPStatus.CONFLICT)
-        return with_codes(visit, reply, unconfirmed_codes(login))
-    if login.mfa is not None:
-        return await _next_factor(visit, attrs.evolve(login, recovery_codes=None))
+        return with_codes(visit, _other_login_page(visit, login), unconfirmed_codes(login))
     if login.sent_at is not None:
         return sent_page(visit, attrs.evolve(login, recovery_codes=None), moved=True)
+    if login.mfa is not None:
+        return await _next_factor(visit, attrs.evolve(login, recovery_codes=None))
     if visit.session is None:
         return attrs.evolve(identifier_page(visit, new_start(visit)), location="/login")
     return attrs.evolve(way_back(visit, login.return_to), login=None)
+
+
+def _other_login_page(visit: Visit, login: LoginState) -> Reply:
+    """Return the page of the browser's login, for a form of another one."""
+    if login.factor is not None and login.sent_at is None:
+        return factor_page(login, OTHER_LOGIN, HTTPStatus.CONFLICT)
+    return expired_page(visit)
 
 
 async def _next_factor(visit: Visit, login: LoginState) -> Reply:

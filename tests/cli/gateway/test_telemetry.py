@@ -60,14 +60,14 @@ async def test_of_workers(two_workers: Callable[..., Program], tenant: LocalTena
 
 
 def test_nothing_is_told_unless_it_is_asked_for() -> None:
-    """Nor is anything handed on."""
+    """Nor is anything exported."""
     values = read(REQUIRED, {}, None)
     assert telemetry.hooks(values) == ()
     telemetry.shut_down(values)
 
 
 def test_providers_of_the_api_alone() -> None:
-    """They have nothing to hand on."""
+    """They have nothing to export."""
     telemetry.shut_down(read({**REQUIRED, "telemetry": "opentelemetry"}, {}, None))
 
 

@@ -617,6 +617,19 @@ async def test_recovery_codes_of_a_login_that_failed_after_the_next_code_was_sen
         assert (await browser.get("/recovery-codes")).path != "/recovery-codes"
 
 
+async def test_recovery_codes_that_are_confirmed_after_the_next_code_was_sent_lead_to_that_code() -> None:
+    """Not to the factor of the login before: a user who starts again may be unable to confirm that one."""
+    async with opened_for_two_factors() as site:
+        browser, used = await at_recovery(site)
+        await browser.post("/factor", {"code": used})
+        await browser.start()
+        await browser.get("/recovery-codes")
+        seen = await browser.post("/recovery-codes")
+        assert (seen.path, seen.title) == ("/code", "Enter your code")
+        seen = await browser.post("/code", {"code": site.code()})
+        assert (seen.path, seen.title) == ("/factor", "Confirm it is you")
+
+
 async def test_a_step_up_before_recovery_codes_are_confirmed() -> None:
     """It begins when the user has confirmed them: it replaces the login."""
     async with sites.opened() as site:
@@ -642,6 +655,8 @@ async def test_codes_that_are_confirmed_in_a_tab_of_another_login() -> None:
         site.tenant.users.add(BOB, mfa=["otp", "recovery-code"])
         await browser.post("/code", {"code": site.code(BOB)})
         assert (await browser.post("/recovery-codes", {"csrf": form.csrf})).title == "Confirm it is you"
+        await browser.start(BOB)
+        assert (await browser.post("/recovery-codes", {"csrf": form.csrf})).title == "Enter your code"
         await choose(browser, "recovery")
         shown = codes_in(await browser.post("/factor", {"code": site.tenant.mfa.recovery_code_for(BOB)}))
         seen = await browser.post("/recovery-codes", {"csrf": form.csrf})
