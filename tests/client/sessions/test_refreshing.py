@@ -81,6 +81,14 @@ async def test_a_refresh_is_a_use_also_near_the_end_of_a_session(store: Any, mon
         assert info.last_used_at == pytest.approx(_clock.now(), abs=60.0)
 
 
+async def test_the_tokens_that_a_refresh_gives_a_session_are_known_as_its_own() -> None:
+    """Refreshed by ``client.refresh``, they do not leave the session with a spent refresh token."""
+    async with opened(MemoryStore()) as (tenant, (client,)):
+        identifier = await client.sessions.open(await log_in(tenant, client))
+        newer = await client.refresh((await client.sessions.refresh(identifier)).tokens)
+        assert (await client.sessions.get(identifier)).tokens == newer
+
+
 def made() -> TokenSet:
     """Make tokens that no tenant has issued."""
     return TokenSet(Secret("a"), "DPoP", None, "", Secret("r"), None, None, DPoPKey.generate())
