@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 OTP_GRANT = "http://auth0.com/oauth/grant-type/passwordless/otp"
 _SECRETS = ("otp", "code", "refresh_token", "recovery_code")  # what a grant spends
 _USERS = ("username", "auth_session", "mfa_token")  # the user that it belongs to
-_MAX_GRANTS = 200_000
+_MAX_GRANTS = 200_000  # presented secrets; the least recent goes first
 
 
 @attrs.define(kw_only=True)
@@ -267,7 +267,9 @@ class Presentations:
     """
 
     _stats: TenantStats
-    _may_be_spent: dict[tuple[str, ...], bool] = attrs.field(factory=dict, init=False, repr=False)
+    _may_be_spent: Bounded[tuple[str, ...], bool] = attrs.field(
+        factory=lambda: Bounded(_MAX_GRANTS), init=False, repr=False
+    )
 
     def note_request(self, body: bytes) -> tuple[str, ...] | None:
         """Note a request and return what it presents; None: it presents no secret."""
@@ -279,8 +281,7 @@ class Presentations:
         grant = (parameters.get("grant_type", ""), user, secret)
         if self._may_be_spent.get(grant):
             self._stats.presented_again += 1
-        if len(self._may_be_spent) < _MAX_GRANTS:
-            self._may_be_spent[grant] = True
+        self._may_be_spent[grant] = True
         return grant
 
     def note_issued(self, user: User, code: str) -> None:

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 OTP, SMS, VOICE, EMAIL, PUSH, RECOVERY = "otp", "sms", "voice", "email", "push", "recovery-code"
 BY_CODE = (SMS, VOICE, EMAIL)  # out of band; the user types the code that was sent (binding_method "prompt")
 KINDS = (OTP, *BY_CODE, PUSH, RECOVERY)
+_MAX_ACCOUNTS = 200_000  # the least recently used goes first
 _MAX_FAILING = 100_000  # users with wrong codes in a row; the least recent goes first
 _SECRET_BYTES = 20  # RFC 4226 §4: "We RECOMMEND a shared secret length of 160 bits"
 _TOTP_DIGITS = 6
@@ -201,10 +202,12 @@ class Account:
 
 @attrs.define
 class Users:
-    """The accounts: users who logged in once, or were added by a test."""
+    """The accounts: users who logged in once, or were added by a test.
 
-    _accounts: dict[User, Account] = attrs.field(factory=dict, init=False, repr=False)
-    # Anyone may fail as any user: bounded.
+    Of more than 200,000, the least recently used one is forgotten: a tenant in use for days does not grow.
+    """
+
+    _accounts: Bounded[User, Account] = attrs.field(factory=lambda: Bounded(_MAX_ACCOUNTS), init=False, repr=False)
     _failures: Bounded[User, int] = attrs.field(factory=lambda: Bounded(_MAX_FAILING), init=False, repr=False)
 
     def add(
@@ -231,7 +234,7 @@ class Users:
         user = User.of(who)
         fixed = {} if otp_secret is None else {OTP: _base32(otp_secret)}
         factors = [_factor(kind, user, fixed.get(kind)) for kind in _check.texts("mfa", mfa)]
-        account = self._accounts.setdefault(user, Account())
+        account = self._accounts[user] = self.account(user)
         account.factors += factors
         account.blocked = account.blocked or blocked
         account.database = account.database or database

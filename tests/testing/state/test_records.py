@@ -10,6 +10,7 @@ from helpers.tenant_wire import ADA, Opener, Wire
 from helpers.values import present
 from passwordless_async.auth0.identity import Email
 from passwordless_async.testing import Message, TenantStats
+from passwordless_async.testing.state import records
 from passwordless_async.testing.state.records import OTP_GRANT, Presentations
 from passwordless_async.testing.state.users import User
 
@@ -130,6 +131,21 @@ def test_a_lost_response_counts() -> None:
         presentations.note_request(urlencode(ADAS_CODE).encode())
 
     assert stats.presented_again == 2
+
+
+def test_the_newest_secrets_are_watched(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Their number is bounded, whatever the responses: a tenant that runs for days watches those of its last hours."""
+    monkeypatch.setattr(records, "_MAX_GRANTS", 2)
+    stats = TenantStats()
+    presentations = Presentations(stats)
+    bodies = [urlencode({**ADAS_CODE, "otp": otp}).encode() for otp in ("000001", "000002", "000003")]
+    for body in bodies:
+        presentations.note_request(body)
+    presentations.note_request(bodies[2])
+    assert stats.presented_again == 1
+    for body in bodies:
+        presentations.note_unspent(present(presentations.note_request(body)))
+    assert len(presentations._may_be_spent) == 2
 
 
 @pytest.mark.parametrize("change", [{"otp": "654321"}, {"username": "bob@example.com"}, {"grant_type": "mfa"}])

@@ -103,3 +103,14 @@ def test_wrong_codes_of_a_bounded_number_of_users_are_counted(monkeypatch: pytes
         users.failed(user)
 
     assert [users.failures(user) for user in crowd] == [2, 0, 1, 1]
+
+
+def test_a_bounded_number_of_users_is_known(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The one that was used least recently makes room, whatever is known of the others."""
+    monkeypatch.setattr(users_module, "_MAX_ACCOUNTS", 3)
+    users, crowd = Users(), [Email(f"user{number}@example.com") for number in range(4)]
+    for who in (*crowd[:3], crowd[0], crowd[3]):
+        users.add(who, mfa=["otp"])
+
+    assert [User.of(who) in users for who in crowd] == [True, False, True, True]
+    assert [len(users.account(User.of(who)).factors) for who in crowd] == [2, 0, 1, 1]
