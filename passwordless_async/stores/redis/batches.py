@@ -16,8 +16,10 @@ from __future__ import annotations
 
 import asyncio
 import os
+import re
 import socket
 import ssl
+import sys
 from typing import Any, TypeAlias
 
 import attrs
@@ -31,6 +33,7 @@ _Command: TypeAlias = "tuple[str | bytes | float, ...]"
 _MAX_COMMANDS = 256  # in a batch: their answers come after the last of them
 _SOON_SECONDS = 0.01
 _KEY_OF_SCRIPT = 3  # the place of its first key among the words of an EVAL
+_ERROR_NUMBER = re.compile(r"\[Errno ([0-9]{1,5})\]")
 _CLOSED = "the store was closed"
 _LATE = "the store does not answer in time"
 
@@ -139,7 +142,7 @@ class Batches:
 
     async def _send(self, batch: list[_Request]) -> bool:
         """Send commands and settle each; False: the server did not answer in time."""
-        problem = _CLOSED
+        problem, handled = _CLOSED, sys.exception()
         try:
             async with asyncio.timeout(self._timeout):
                 await self._exchange(batch)
@@ -148,7 +151,7 @@ class Batches:
         except (ResponseError, AuthenticationError) as error:
             problem = f"the store refuses ({type(error).__name__})"
         except Exception as error:  # noqa: BLE001 - the client raises many kinds, and each caller needs an answer
-            problem = f"the store does not answer ({type(error).__name__}{_reason_of(error)})"
+            problem = f"the store does not answer ({type(error).__name__}{_reason_of(error, handled)})"
         finally:
             for request in batch:
                 request.fail(problem)
@@ -247,14 +250,21 @@ async def _by_connection(redis: Redis, commands: list[_Command]) -> list[Any]:
     return answers
 
 
-def _reason_of(error: Exception) -> str:
-    """Return why there is no connection, after a colon, or nothing. A message may hold what was sent: none goes on."""
+def _reason_of(error: BaseException, handled: BaseException | None) -> str:
+    """Return why there is no connection, after a colon, or nothing. A message may hold what was sent: none goes on.
+
+    ``handled`` is what the caller was handling when it asked: Python makes it the context of an error without one.
+    """
     cause = error.__cause__ or error.__context__
+    if cause is None or cause is handled:
+        return ""
     if isinstance(cause, ssl.SSLError):
         return ": the TLS handshake failed"
     if isinstance(cause, socket.gaierror):
         return ": the host is unknown"
-    return f": {os.strerror(cause.errno)}" if isinstance(cause, OSError) and cause.errno else ""
+    # A host with several addresses, as localhost often has: asyncio joins the errors in a text, without a number.
+    number = _ERROR_NUMBER.search(f"[Errno {cause.errno}] {cause}") if isinstance(cause, OSError) else None
+    return _reason_of(cause, handled) if number is None else f": {os.strerror(int(number[1]))}"
 
 
 def _lacking(acknowledged: object, replicas: int) -> str | None:

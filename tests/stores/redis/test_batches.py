@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import gc
+import os
 import secrets
 import socket
 import ssl
@@ -500,10 +501,14 @@ async def test_a_wrong_password_is_told_from_no_answer(redis_server: Any) -> Non
             ssl.SSLError(1, "[SSL: WRONG_VERSION_NUMBER] wrong version number"),
             "ConnectionError: the TLS handshake failed",
         ),
+        (
+            OSError("Multiple exceptions: [Errno 111] Connect call failed ('::1', 6379, 0, 0), [Errno 111] Connect …"),
+            "ConnectionError: Connection refused",
+        ),
         (OSError("what was sent"), "ConnectionError"),
         (ValueError("what was sent"), "ConnectionError"),
     ],
-    ids=["refused", "unknown", "tls", "unnumbered", "other"],
+    ids=["refused", "unknown", "tls", "two addresses", "unnumbered", "other"],
 )
 async def test_no_connection_names_its_reason(monkeypatch: pytest.MonkeyPatch, cause: Exception, said: str) -> None:
     """The operator learns what to check. A text that may hold what was sent is left out."""
@@ -517,6 +522,28 @@ async def test_no_connection_names_its_reason(monkeypatch: pytest.MonkeyPatch, c
     monkeypatch.setattr(client.connection_pool, "get_connection", fail)
     with pytest.raises(StoreUnavailable, match=rf"^the store does not answer \({said}\)$"):
         await Batches(client, timeout=PATIENCE).ask("GET", "key")
+
+
+async def test_a_cluster_that_is_not_there_names_the_reason() -> None:
+    """Its client raises an error of its own, from that of a node."""
+    async with RedisStore("redis+cluster://127.0.0.1:1", keys=RING) as store:
+        with pytest.raises(StoreUnavailable, match=r"\(RedisClusterException: Connection refused\)$"):
+            await store.nonce("origin")
+
+
+async def test_what_the_caller_was_handling_is_no_reason(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Python gives it as a context to the error of a connection that the server has closed."""
+
+    async def fail() -> None:
+        raise RedisConnectionError("what was sent")
+
+    client = Redis()
+    monkeypatch.setattr(client.connection_pool, "get_connection", fail)
+    try:
+        os.close(-1)
+    except OSError:
+        with pytest.raises(StoreUnavailable, match=r"^the store does not answer \(ConnectionError\)$"):
+            await Batches(client, timeout=PATIENCE).ask_directly("GET", "key")
 
 
 @pytest.mark.slow
