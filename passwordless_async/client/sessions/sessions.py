@@ -11,7 +11,15 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import attrs
 
 from passwordless_async._common import arguments as _check
-from passwordless_async._common.secret import Secret, SecretDict, conceal, conceal_mapping, hide
+from passwordless_async._common.secret import (
+    Hidden,
+    Secret,
+    SecretDict,
+    conceal,
+    conceal_mapping,
+    hide,
+    type_name,
+)
 from passwordless_async.auth0.identity import Login
 from passwordless_async.auth0.tokens import TokenSet
 from passwordless_async.client.sessions.opening import Opening, Openings
@@ -232,7 +240,7 @@ class Sessions:
             BindingRequired: Its tokens are not bound, and the client's ``dpop`` is ``required``.
             UsageError: An origin is invalid, or the client is not open.
         """
-        identifier = conceal(identifier)
+        identifier = _concealed(identifier)
         concealed = _checked(identifier)
         return _ApiContext(lambda: self._api_of(concealed, origins))
 
@@ -264,7 +272,7 @@ class Sessions:
             InvalidSession: It is unknown, has ended or was closed.
             BrokenSeal: The stored value was changed, moved, or sealed with a key that is not on the ring.
         """
-        identifier = conceal(identifier)
+        identifier = _concealed(identifier)
         identifier = _checked(identifier)
         return (await self._records.find(identifier, counts_as_use=counts_as_use)).session
 
@@ -286,7 +294,7 @@ class Sessions:
             BrokenSeal: As for :meth:`get`.
             UsageError: ``data`` is invalid, or too large together with the existing data; nothing was changed.
         """
-        identifier, data = conceal(identifier), _concealed_data(data)
+        identifier, data = _concealed(identifier), _concealed_data(data)
         identifier = _checked(identifier)
         changes = _data(data)
         while True:
@@ -313,7 +321,7 @@ class Sessions:
             PasswordlessError: As ``client.refresh``. After a response that fails a check, the refresh token counts as
                 spent and is not sent again.
         """
-        identifier = conceal(identifier)
+        identifier = _concealed(identifier)
         identifier = _checked(identifier)
         return await self._session_refreshes.refresh(identifier)
 
@@ -333,7 +341,7 @@ class Sessions:
         Raises:
             PasswordlessError: As ``client.revoke``; the session is closed.
         """
-        identifier = conceal(identifier)
+        identifier = _concealed(identifier)
         concealed = _checked(identifier)
         return await self._closings.run(
             (concealed, revoke), lambda departure: self._close(concealed, departure, revoke=revoke)
@@ -395,6 +403,7 @@ class Sessions:
             raise UsageError("user", "must be given, or sid")
         if sid is None:
             return await self._close_at(await self._records.places(user or ""))
+        sid = _check.instance("sid", sid, str, named="a str")
         return await self._close_at(await self._of_sid(user or await self._records.user_of(sid), sid))
 
     async def _close_at(self, places: Iterable[Place]) -> tuple[str, ...]:
@@ -414,6 +423,7 @@ class Sessions:
 
         Its tokens are not revoked at the service.
         """
+        name = _check.instance("name", name, str, named="a str, such as a SessionInfo's name")
         return bool(await self._close_at(await self._named(user, [name])))
 
     async def log_out(self, user: str, names: Iterable[str]) -> Mapping[str, PasswordlessError | None]:
@@ -432,8 +442,9 @@ class Sessions:
     async def _named(self, user: str, names: Iterable[str]) -> tuple[Place, ...]:
         """Return a user's sessions of these public names."""
         # Only from the user's own list: a name from outside must not end another user's session.
+        given = dict.fromkeys(_check.texts("names", names))
         places = {place.session: place for place in await self._records.places(user)}
-        return tuple(places[name] for name in dict.fromkeys(names) if name in places)
+        return tuple(places[name] for name in given if name in places)
 
     async def _log_out(self, place: Place) -> tuple[bool, PasswordlessError | None]:
         """End a session; return whether there was one, and the error of its revocation."""
@@ -508,6 +519,14 @@ async def _all(questions: Iterable[Awaitable[T]]) -> tuple[T, ...]:
 
 def _age(info: SessionInfo) -> tuple[bool, float, str]:
     return info.opened_at is None, info.opened_at or 0.0, info.name
+
+
+def _concealed(identifier: T) -> T:
+    """Return an identifier as a secret; anything else hidden: the ``Morsel`` of a cookie prints its value."""
+    concealed: Any = conceal(identifier)
+    hidden: Any = Hidden(type_name(concealed))
+    is_known = concealed is None or isinstance(concealed, Secret)
+    return concealed if is_known else hidden  # type: ignore[no-any-return] # what it was given
 
 
 def _checked(identifier: object) -> Secret:

@@ -5,12 +5,14 @@ from __future__ import annotations
 import asyncio
 import gc
 from functools import partial
-from typing import Any
+from http.cookies import SimpleCookie
+from typing import Any, cast
 
 import attrs
 import pytest
 
 from helpers.clients import kept_waiting
+from helpers.leaks import lines_with, shown
 from helpers.session_clients import (
     ADA,
     BOB,
@@ -70,9 +72,11 @@ async def test_only_the_identifier_opens_a_session(store: Any) -> None:
         for wrong in ("", "x", first[:-1], first[:43], second[:43] + "AAAAAAAA", "é" * 51, None):
             with pytest.raises(InvalidSession):
                 await client.sessions.get(wrong)
-        for wrong in (await client.sessions.get(first), 5, b"x" * 51):
-            with pytest.raises(UsageError, match="identifier: must be a str, such as the session's id, not"):
+        cookies = SimpleCookie({"session": first})
+        for wrong in (await client.sessions.get(first), cookies["session"], 5, b"x" * 51):
+            with pytest.raises(UsageError, match="identifier: must be a str, such as the session's id, not") as raised:
                 await client.sessions.close(wrong)
+            assert lines_with({str(first)}, shown(raised.value)) == []
         assert repr(first) == "<redacted>"
         assert first not in repr(await client.sessions.get(first))
 
@@ -266,6 +270,24 @@ async def test_a_session_that_cannot_be_unsealed_is_closed(store: Any) -> None:
         assert await there.sessions.log_out(user, [name]) == {name: None}
         with pytest.raises(InvalidSession):
             await here.sessions.get(identifier)
+
+
+async def test_what_is_no_public_name_is_refused() -> None:
+    """A ``SessionInfo`` in place of its name would silently end nothing. One name is not split into letters."""
+    async with opened(MemoryStore()) as (tenant, (client,)):
+        user = user_of(tokens := await log_in(tenant, client))
+        await client.sessions.open(tokens)
+        (info,) = await client.sessions.list(user)
+        wrong: Any = info
+        for call, argument in (
+            (client.sessions.log_out(user, [wrong]), "names"),
+            (client.sessions.log_out(user, wrong), "names"),
+            (client.sessions.close_named(user, wrong), "name"),
+            (client.sessions.close_at_provider(sid=cast("Any", 5)), "sid"),
+        ):
+            with pytest.raises(UsageError, match=f"^{argument}: must be a str"):
+                await call
+        assert await client.sessions.log_out(user, info.name) == {info.name: None}
 
 
 @pytest.mark.parametrize("way", ["close", "log_out"])
