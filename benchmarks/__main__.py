@@ -15,7 +15,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from benchmarks.commands import at_least, end_by_sigterm_as_by_ctrl_c
+from benchmarks.commands import INTERRUPTED, at_least, end_by_sigterm_as_by_ctrl_c
 
 try:
     from benchmarks import (
@@ -48,13 +48,12 @@ except ModuleNotFoundError as missing:
     sys.stderr.write(f'{library} is not installed: pip install -e ".[bench]"\n')
     sys.exit(2)
 except KeyboardInterrupt:
-    sys.exit(130)
+    sys.exit(INTERRUPTED)
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
 _MOST = 10_000_000  # rounds, and calls: a list of more would not fit into memory
-_INTERRUPTED = 130  # what shells say of a program that Ctrl-C ended
 
 BENCHMARKS = {
     "proof": proof,
@@ -97,7 +96,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     except (ModuleNotFoundError, subprocess.CalledProcessError) as failed:  # what a benchmark needs, or starts
         parser.exit(2, f"{failed}\n")
     except KeyboardInterrupt:
-        parser.exit(_INTERRUPTED, "interrupted: nothing is reported\n")
+        parser.exit(INTERRUPTED, "interrupted: nothing is reported\n")
     found = report.as_json(options.rounds, options.calls)
     missed = [bar["measure"] for bar in found["bars"] if bar["reached"] == "nothing"]
     if options.json:

@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+INTERRUPTED = 130  # what shells say of a program that Ctrl-C ended
+
 
 def at_least(least: int, *, at_most: int | None = None) -> Callable[[str], int]:
     """Return a type of arguments: a run of nothing would pass without a check, and one of too much would not begin."""

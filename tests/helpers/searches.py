@@ -6,12 +6,10 @@ import sys
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-from benchmarks.commands import end_by_sigterm_as_by_ctrl_c
+from benchmarks.commands import INTERRUPTED, end_by_sigterm_as_by_ctrl_c
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-
-INTERRUPTED = 130  # what shells say of a program that Ctrl-C ended
 
 
 @contextmanager

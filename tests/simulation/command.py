@@ -10,8 +10,7 @@ import traceback
 
 import attrs
 
-from benchmarks.commands import at_least, raise_if_interrupted
-from helpers.searches import INTERRUPTED
+from benchmarks.commands import INTERRUPTED, at_least, raise_if_interrupted
 from simulation.program import trial_of
 from simulation.trial import simulate
 

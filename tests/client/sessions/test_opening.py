@@ -280,18 +280,26 @@ async def test_a_store_that_hangs_at_the_closing_keeps_no_tokens_from_the_applic
         assert [orphan.tokens is not None for orphan in orphans] == [True]
 
 
+async def log_in_without_answer(
+    store: RemoteStore, tenant: LocalTenant, client: PasswordlessClient
+) -> asyncio.Task[StoredSession]:
+    """Begin a login whose session the store has opened; its answer waits for ``store.answers``."""
+    otp = await code(tenant, client)
+    ask = store.hold("open")
+    logging_in = asyncio.create_task(log_in(client, otp))
+    await until(lambda: "open" in store.asked)
+    store.answers.clear()
+    ask.set()
+    await until(lambda: repr(store.inner) == "<MemoryStore of 1 sessions>")
+    return logging_in
+
+
 async def test_a_closed_client_leaves_no_session_whose_answer_was_lost(monkeypatch: pytest.MonkeyPatch) -> None:
     """The store has opened it and says so to no one: it is closed again, and its tokens are revoked."""
     monkeypatch.setattr(opening, "_CLOSING_SECONDS", 20.0)
     store = RemoteStore()
     async with opened(store) as (tenant, (client,)):
-        otp = await code(tenant, client)
-        ask = store.hold("open")
-        logging_in = asyncio.create_task(log_in(client, otp))
-        await until(lambda: "open" in store.asked)
-        store.answers.clear()
-        ask.set()
-        await until(lambda: repr(store.inner) == "<MemoryStore of 1 sessions>")
+        logging_in = await log_in_without_answer(store, tenant, client)
         closing = asyncio.create_task(client.aclose(grace=0.0))
         await until(lambda: repr(store.inner) == "<MemoryStore of 0 sessions>")
         store.answers.set()
@@ -339,13 +347,7 @@ async def test_an_application_that_hangs_at_the_closing_keeps_no_session_that_no
         await asyncio.get_running_loop().create_future()
 
     async with opened(store, on_orphan=hang) as (tenant, (client,)):
-        otp = await code(tenant, client)
-        ask = store.hold("open")
-        logging_in = asyncio.create_task(log_in(client, otp))
-        await until(lambda: "open" in store.asked)
-        store.answers.clear()
-        ask.set()
-        await until(lambda: repr(store.inner) == "<MemoryStore of 1 sessions>")
+        logging_in = await log_in_without_answer(store, tenant, client)
         await client.aclose(grace=0.0)
         assert repr(store.inner) == "<MemoryStore of 0 sessions>"
         with pytest.raises(OutcomeUnknown):
