@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 REDACTED = "<redacted>"
+_OURS = f"{__name__.partition('.')[0]}."
 T = TypeVar("T")
 
 
@@ -125,11 +126,20 @@ class Hidden:
 
 
 def hide(value: Any) -> Any:  # noqa: ANN401 - as conceal()
-    """Return an object of a class as it is, and a built-in value, which prints its contents, as :class:`Hidden`.
+    """Return an object whose repr has no secret as it is, and anything else as :class:`Hidden`.
 
-    Our own classes redact their secrets; a private key given as a dict or as text does not.
+    Our classes redact their secrets, and the repr of ``object`` has none. That of a private key given as a dict, a
+    cookie's ``Morsel`` or another library's token has them.
     """
-    return value if value is None or type(value).__module__ != "builtins" else Hidden(type(value).__name__)
+    return value if value is None or _is_discreet(value) else Hidden(type(value).__name__)
+
+
+def _is_discreet(value: object) -> bool:
+    cls = type(value)
+    # Nearly all are of our own classes, and need no walk.
+    if cls.__module__.startswith(_OURS) or cls.__repr__ is object.__repr__:
+        return True
+    return any(base.__module__.startswith(_OURS) for base in cls.__mro__)
 
 
 def type_name(value: object) -> str:

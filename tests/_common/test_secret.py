@@ -7,6 +7,8 @@ import copy
 import json
 import os
 import pickle
+from collections import UserDict, UserString
+from http.cookies import SimpleCookie
 from importlib import import_module
 from pkgutil import walk_packages
 from typing import TYPE_CHECKING, Any
@@ -219,6 +221,10 @@ def test_a_secret_stays_one(value: Any) -> None:
         ({"d": MARKER}, "dict"),
         (True, "bool"),
         ((MARKER,), "tuple"),
+        (SimpleCookie(f"session={MARKER}")["session"], "Morsel"),
+        (UserString(MARKER), "UserString"),
+        (UserDict(access_token=MARKER), "UserDict"),
+        (URL(f"http://user:{MARKER}@proxy.example/"), "URL"),
     ],
 )
 def test_a_secret_of_another_type_is_hidden(value: object, name: str) -> None:
@@ -230,8 +236,9 @@ def test_a_secret_of_another_type_is_hidden(value: object, name: str) -> None:
 
 
 def test_what_hides_itself_is_left_alone() -> None:
-    """None says nothing, an object of ours keeps its own secrets, and a secret stays the same object."""
-    secret = Secret("x")
+    """None says nothing, an object of ours keeps its own secrets, a cryptography key has no repr of its own."""
+    secret, private_key = Secret("x"), ec.generate_private_key(ec.SECP256R1())
+    assert conceal_bytes(private_key) is private_key
     assert conceal(secret) is secret
     assert [conceal(None), hide(KEY), conceal(ADA)] == [None, KEY, ADA]
     assert (type(conceal("x")), conceal("x")) == (Secret, "x")

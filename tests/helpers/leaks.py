@@ -7,6 +7,8 @@ package and every error that an error came of.
 from __future__ import annotations
 
 import traceback
+from collections import UserDict, UserString
+from http.cookies import SimpleCookie
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -38,6 +40,9 @@ def in_shapes(secret: str) -> dict[str, object]:
         "a list": [secret],
         "a mapping": {"access_token": secret},
         "a tuple": (secret,),
+        "a cookie": SimpleCookie({"session": secret})["session"],
+        "a text of another class": UserString(secret),
+        "a mapping of another class": UserDict(access_token=secret),
     }
 
 

@@ -12,13 +12,11 @@ import attrs
 
 from passwordless_async._common import arguments as _check
 from passwordless_async._common.secret import (
-    Hidden,
     Secret,
     SecretDict,
     conceal,
     conceal_mapping,
     hide,
-    type_name,
 )
 from passwordless_async.auth0.identity import Login
 from passwordless_async.auth0.tokens import TokenSet
@@ -240,7 +238,7 @@ class Sessions:
             BindingRequired: Its tokens are not bound, and the client's ``dpop`` is ``required``.
             UsageError: An origin is invalid, or the client is not open.
         """
-        identifier = _concealed(identifier)
+        identifier = conceal(identifier)
         concealed = _checked(identifier)
         return _ApiContext(lambda: self._api_of(concealed, origins))
 
@@ -272,7 +270,7 @@ class Sessions:
             InvalidSession: It is unknown, has ended or was closed.
             BrokenSeal: The stored value was changed, moved, or sealed with a key that is not on the ring.
         """
-        identifier = _concealed(identifier)
+        identifier = conceal(identifier)
         identifier = _checked(identifier)
         return (await self._records.find(identifier, counts_as_use=counts_as_use)).session
 
@@ -294,7 +292,7 @@ class Sessions:
             BrokenSeal: As for :meth:`get`.
             UsageError: ``data`` is invalid, or too large together with the existing data; nothing was changed.
         """
-        identifier, data = _concealed(identifier), _concealed_data(data)
+        identifier, data = conceal(identifier), _concealed_data(data)
         identifier = _checked(identifier)
         changes = _data(data)
         while True:
@@ -321,7 +319,7 @@ class Sessions:
             PasswordlessError: As ``client.refresh``. After a response that fails a check, the refresh token counts as
                 spent and is not sent again.
         """
-        identifier = _concealed(identifier)
+        identifier = conceal(identifier)
         identifier = _checked(identifier)
         return await self._session_refreshes.refresh(identifier)
 
@@ -341,7 +339,7 @@ class Sessions:
         Raises:
             PasswordlessError: As ``client.revoke``; the session is closed.
         """
-        identifier = _concealed(identifier)
+        identifier = conceal(identifier)
         concealed = _checked(identifier)
         return await self._closings.run(
             (concealed, revoke), lambda departure: self._close(concealed, departure, revoke=revoke)
@@ -519,14 +517,6 @@ async def _all(questions: Iterable[Awaitable[T]]) -> tuple[T, ...]:
 
 def _age(info: SessionInfo) -> tuple[bool, float, str]:
     return info.opened_at is None, info.opened_at or 0.0, info.name
-
-
-def _concealed(identifier: T) -> T:
-    """Return an identifier as a secret; anything else hidden: the ``Morsel`` of a cookie prints its value."""
-    concealed: Any = conceal(identifier)
-    hidden: Any = Hidden(type_name(concealed))
-    is_known = concealed is None or isinstance(concealed, Secret)
-    return concealed if is_known else hidden  # type: ignore[no-any-return] # what it was given
 
 
 def _checked(identifier: object) -> Secret:

@@ -12,12 +12,13 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from passwordless_async._common.extras import missing_extra
-from passwordless_async._common.secret import conceal, hide
+from passwordless_async._common.secret import hide
 from passwordless_async.errors import UsageError
 from passwordless_async.stores.keyring import KeyRing
 
 try:
     from passwordless_async.stores.redis.codes import RedisCodes
+    from passwordless_async.stores.redis.connection import concealed_redis
     from passwordless_async.stores.redis.counters import RedisCounters
     from passwordless_async.stores.redis.replay import RedisReplayStore
     from passwordless_async.stores.redis.servers import RedisServers
@@ -62,9 +63,9 @@ class RedisStore(RedisSessions, RedisCodes, RedisServers, RedisCounters):
         timeout: float = 2.0,
         replicas: int = 0,
     ) -> None:
-        redis = concealed = conceal(redis)
+        redis = concealed_redis(redis)
         keys = hide(keys)
-        super().__init__(concealed, prefix=prefix, timeout=timeout, replicas=replicas)
+        super().__init__(redis, prefix=prefix, timeout=timeout, replicas=replicas)
         if not isinstance(keys, KeyRing):
             raise UsageError("keys", "must be a KeyRing: nothing is kept that is not sealed")
         self.keys = keys

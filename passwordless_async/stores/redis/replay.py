@@ -15,10 +15,9 @@ from typing import TYPE_CHECKING
 from passwordless_async._common import arguments as _check
 from passwordless_async._common import clock as _clock
 from passwordless_async._common.base64url import encode_text
-from passwordless_async._common.secret import conceal
 from passwordless_async.dpop.server.replay import owner_of
 from passwordless_async.errors import StoreError
-from passwordless_async.stores.redis.connection import OnRedis, milliseconds, number
+from passwordless_async.stores.redis.connection import OnRedis, concealed_redis, milliseconds, number
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -66,9 +65,9 @@ class RedisReplayStore(OnRedis):
         replicas: int = 0,
         max_per_key: int = 100_000,
     ) -> None:
-        redis = concealed = conceal(redis)
+        redis = concealed_redis(redis)
         self._max_per_key = _check.positive("max_per_key", max_per_key)
-        super().__init__(concealed, prefix=prefix, timeout=timeout, replicas=replicas)
+        super().__init__(redis, prefix=prefix, timeout=timeout, replicas=replicas)
         self.clock: Callable[[], float] = _clock.steady()
 
     async def add(self, key: str, expires_at: float, *, owner: str | None = None) -> bool:
