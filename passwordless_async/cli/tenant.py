@@ -6,9 +6,7 @@ import asyncio
 import contextlib
 import errno
 import json
-import os
 import shlex
-import socket
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -19,7 +17,7 @@ import click
 
 from passwordless_async.cli.tenant_config import ConfigError, TenantConfig, read_config
 from passwordless_async.cli.terminal import interrupt, show
-from passwordless_async.cli.terminal.failure import one_line, renamed
+from passwordless_async.cli.terminal.failure import cannot_listen, one_line, renamed
 from passwordless_async.testing import ApiPolicy, LocalTenant, Message, TenantSettings, ThrowAwayCa
 
 if TYPE_CHECKING:
@@ -144,11 +142,9 @@ async def _listen(tenant: LocalTenant, options: _Options) -> None:
     try:
         await tenant.__aenter__()
     except OSError as error:
-        at = f"port {options.port}" if options.host is None else f"{show.plain(options.host)}, port {options.port}"
-        unknown = isinstance(error, socket.gaierror)
-        reason = "the host is unknown" if unknown else os.strerror(error.errno or 0)
+        at = f"port {options.port}" if options.host is None else f"{options.host}, port {options.port}"
         advice = " Choose another --port." if error.errno == errno.EADDRINUSE else ""
-        raise click.ClickException(f"The tenant cannot listen on {at}: {reason}.{advice}") from None
+        raise click.ClickException(f"The tenant {cannot_listen(at, error)}{advice}") from None
 
 
 def _hosts(options: _Options, config: TenantConfig) -> list[str]:

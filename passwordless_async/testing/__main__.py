@@ -9,7 +9,9 @@ from passwordless_async.testing.process.tenant_process import open_tenant
 
 
 def _has_parent() -> bool:
-    """Return whether standard input is a pipe: not a terminal, which would wait for JSON, nor a file."""
+    """Return whether standard input is a pipe: not closed, nor a file, nor a terminal, which would wait for JSON."""
+    if sys.stdin is None:
+        return False
     mode = os.fstat(0).st_mode
     return stat.S_ISFIFO(mode) or stat.S_ISSOCK(mode)
 

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from aiohttp import web
 
 from passwordless_async.cli.gateway.reading import Values, WrongSettings
-from passwordless_async.cli.terminal.show import plain
+from passwordless_async.cli.terminal.failure import cannot_listen
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterator
@@ -31,7 +31,7 @@ def listening(values: Values) -> Iterator[socket.socket]:
     file = values.of["unix_socket"]
     try:
         made = _port(values.of["host"], values.of["port"]) if file is None else _file(file)
-    except OSError as error:
+    except (OSError, UnicodeError) as error:
         problem = _problem(values, error)
     else:
         with made:
@@ -84,7 +84,7 @@ def _port(host: str, port: int) -> socket.socket:
 
 def _file(file: Path) -> socket.socket:
     if not hasattr(socket, "AF_UNIX"):
-        raise OSError(errno.EAFNOSUPPORT, "this system has no such sockets")
+        raise OSError("this system has no such sockets")
     made = socket.socket(socket.AF_UNIX)
     try:
         _remove_stale(file)
@@ -101,7 +101,7 @@ def _remove_stale(file: Path) -> None:
     if not file.exists():
         return
     if not stat.S_ISSOCK(file.stat().st_mode):
-        raise OSError(errno.EEXIST, "there is a file that is no socket")
+        raise OSError("there is a file that is no socket")
     with socket.socket(socket.AF_UNIX) as asking:
         try:
             asking.connect(str(file))
@@ -111,12 +111,10 @@ def _remove_stale(file: Path) -> None:
     raise OSError(errno.EADDRINUSE, os.strerror(errno.EADDRINUSE))
 
 
-def _problem(values: Values, error: OSError) -> str:
-    name = "port" if values.of["unix_socket"] is None else "unix_socket"
-    reason = error.strerror or type(error).__name__
-    if isinstance(error, socket.gaierror):
-        name, reason = "host", "the host is unknown"
-    elif name == "port" and error.errno == errno.EADDRNOTAVAIL:
-        name = "host"
+def _problem(values: Values, error: OSError | UnicodeError) -> str:
+    name = "unix_socket"
+    if values.of[name] is None:
+        is_host = isinstance(error, socket.gaierror | UnicodeError) or error.errno == errno.EADDRNOTAVAIL
+        name = "host" if is_host else "port"
     at = values.of[name] if name != "port" else f"{values.of['host']}, port {values.of['port']}"
-    return f"{values.sources[name]}: cannot listen on {plain(str(at))}: {reason}."
+    return f"{values.sources[name]}: {cannot_listen(str(at), error)}"

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import socket
 from contextlib import asynccontextmanager
 from http import HTTPStatus
@@ -14,6 +13,7 @@ from passwordless_async._common import clock as _clock
 from passwordless_async.cli.gateway.figures import IN_FLIGHT
 from passwordless_async.cli.gateway.listening import serve_beside
 from passwordless_async.cli.gateway.reading import Values, WrongSettings
+from passwordless_async.cli.terminal.failure import cannot_listen
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -61,9 +61,7 @@ def metrics_socket(values: Values) -> socket.socket | None:
     try:
         return socket.create_server((_HOST, port))
     except OSError as error:
-        problem = (
-            f"{values.sources['metrics_port']}: cannot listen on {_HOST}, port {port}: {os.strerror(error.errno or 0)}."
-        )
+        problem = f"{values.sources['metrics_port']}: {cannot_listen(f'{_HOST}, port {port}', error)}"
     raise WrongSettings(problem)
 
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+import os
+import socket
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
@@ -55,6 +57,16 @@ def renamed(**options: str) -> Iterator[None]:
         yield
     except UsageError as error:
         raise UsageError(options.get(error.argument, error.argument), problem_of(error)) from None
+
+
+def cannot_listen(at: str, error: OSError | UnicodeError) -> str:
+    """Return the sentence that an address cannot be listened on, and why; it begins with a verb."""
+    if isinstance(error, socket.gaierror | UnicodeError):  # UnicodeError: a label of the name is empty or too long
+        reason = "the host is unknown"
+    else:
+        # Not strerror: socket.create_server() repeats the address in it.
+        reason = str(error) if error.errno is None else os.strerror(error.errno)
+    return f"cannot listen on {plain(at)}: {reason}."
 
 
 def problem_of(error: UsageError) -> str:

@@ -52,9 +52,10 @@ def test_a_port_that_is_taken() -> None:
         assert problem(port=str(port)) == f"--port: cannot listen on 127.0.0.1, port {port}: Address already in use."
 
 
-def test_an_unknown_host() -> None:
-    """The sentence names the host."""
-    assert problem(host="nowhere.invalid") == "--host: cannot listen on nowhere.invalid: the host is unknown."
+@pytest.mark.parametrize("host", ["nowhere.invalid", "a..b", f"{'a' * 64}.example"])
+def test_an_unknown_host(host: str) -> None:
+    """The sentence names the host, also where no DNS name can be made of it."""
+    assert problem(host=host) == f"--host: cannot listen on {host}: the host is unknown."
 
 
 def test_an_address_of_another_machine() -> None:
@@ -84,3 +85,9 @@ def test_a_file_that_is_no_socket(tmp_path: Path) -> None:
     reason = "there is a file that is no socket"
     assert problem(unix_socket=str(file)) == f"--unix-socket: cannot listen on {file}: {reason}."
     assert file.read_text() == "mine"
+
+
+def test_a_path_that_is_too_long_for_a_socket(tmp_path: Path) -> None:
+    """The sentence says so: the system's error has no number."""
+    file = tmp_path / ("s" * 200)
+    assert problem(unix_socket=str(file)) == f"--unix-socket: cannot listen on {file}: AF_UNIX path too long."

@@ -128,11 +128,11 @@ async def _ask_for_ever(process: TenantProcess) -> None:
         await process.stats()
 
 
-def test_the_module_run_by_hand_names_the_command() -> None:
+@pytest.mark.parametrize("stdin", ["</dev/null", "<&-"])
+def test_the_module_run_by_hand_names_the_command(stdin: str) -> None:
     """Without a parent at the other end of a pipe there is nothing to wait for: one line says what to run instead."""
-    ran = subprocess.run(
-        [sys.executable, "-m", "passwordless_async.testing"],
-        stdin=subprocess.DEVNULL,
+    ran = subprocess.run(  # noqa: S603 - our own arguments
+        ["/bin/sh", "-c", f'exec "$0" -m passwordless_async.testing {stdin}', sys.executable],
         capture_output=True,
         text=True,
         timeout=10,
