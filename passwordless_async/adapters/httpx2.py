@@ -25,8 +25,8 @@ from yarl import URL
 
 from passwordless_async._common.extras import missing_extra
 from passwordless_async._common.http import HttpResponse
-from passwordless_async._common.secret import SecretBytes, SecretDict, always_printable, hide
-from passwordless_async.client.api.credentials import NAMES, ApiCredentials, target_of
+from passwordless_async._common.secret import SecretBytes, SecretDict, always_printable
+from passwordless_async.client.api.credentials import NAMES, ApiCredentials, concealed_tokens, target_of
 from passwordless_async.errors import UsageError
 
 try:
@@ -70,7 +70,7 @@ class DPoPAuth(httpx2.Auth):
     def __init__(
         self, tokens: TokenSet | TokenSource, *, origins: Iterable[str], nonces: NonceCache | None = None
     ) -> None:
-        tokens = hide(tokens)
+        tokens = concealed_tokens(tokens)
         self._credentials = ApiCredentials(tokens, origins=origins, nonces=nonces)
 
     def auth_flow(self, request: httpx2.Request) -> Generator[httpx2.Request, httpx2.Response, None]:

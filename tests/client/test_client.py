@@ -23,8 +23,10 @@ from passwordless_async import (
     ClientSecretPost,
     CodeExpired,
     CodeSpent,
+    Credentials,
     DPoPKey,
     Email,
+    ForwardedFor,
     InvalidClient,
     InvalidIdToken,
     Login,
@@ -54,6 +56,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator
     from typing import Any
 
+    from passwordless_async.auth0.client_auth import BodyKind
     from passwordless_async.client.events import Event
 
 ADA = Email("ada@example.com")
@@ -373,6 +376,26 @@ async def test_a_wrong_client_secret_is_not_a_wrong_code(tenant: LocalTenant) ->
             await client.start(ADA)
         with pytest.raises(InvalidClient):
             await client.exchange(ADA, "123456")
+
+
+@attrs.frozen
+class VaultSecret:
+    """An application's own way to authenticate itself, in a class that prints what it has."""
+
+    confidential: bool
+    secret: str
+    forwarded_for: ForwardedFor = ForwardedFor.UNDOCUMENTED
+
+    def credentials(self, client_id: str, issuer: str, body: BodyKind) -> Credentials:
+        return ClientSecretPost(self.secret).credentials(client_id, issuer, body)
+
+
+async def test_an_application_may_bring_its_own_way_to_authenticate_itself(tenant: LocalTenant) -> None:
+    """Any class that has the members of ``ClientAuth`` is used, whatever its repr is."""
+    client_id, secret = tenant.confidential_client
+    auth = VaultSecret(confidential=True, secret=secret)
+    async with PasswordlessClient(tenant.url, client_id, client_auth=auth, profile=TESTING) as client:
+        assert (await log_in(client, tenant)).bound
 
 
 async def test_slots_bound_what_is_on_the_wire(tenant: LocalTenant) -> None:

@@ -81,6 +81,14 @@ class Authorization(Secret):
     __slots__ = ()
 
 
+def concealed_tokens(tokens: TokenSet | TokenSource) -> TokenSet | TokenSource:
+    """Return a source of tokens, whose class may be the caller's, as it is; anything else as :func:`hide` does."""
+    if isinstance(getattr(tokens, "tokens", None), TokenSet):
+        return tokens
+    concealed: TokenSet = hide(tokens)  # or a stand-in, which is refused
+    return concealed
+
+
 @always_printable
 class ApiCredentials:
     """The tokens of one user, their key, and the origins that they are for.
@@ -97,7 +105,7 @@ class ApiCredentials:
     """
 
     def __init__(self, tokens: TokenSet | TokenSource, *, origins: Iterable[str], nonces: NonceCache | None) -> None:
-        tokens = hide(tokens)
+        tokens = concealed_tokens(tokens)
         self._source: TokenSource = _Fixed(tokens) if isinstance(tokens, TokenSet) else tokens
         newest = getattr(self._source, "tokens", None)
         if not isinstance(newest, TokenSet):

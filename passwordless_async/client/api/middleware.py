@@ -14,9 +14,9 @@ from typing import TYPE_CHECKING
 from aiohttp import ClientError, ClientHandlerType, ClientRequest, ClientResponse
 
 from passwordless_async._common.http import HttpResponse
-from passwordless_async._common.secret import always_printable, hide
+from passwordless_async._common.secret import always_printable
 from passwordless_async.client.api.connection_slots import ConnectionSlots
-from passwordless_async.client.api.credentials import ApiCredentials, Authorization, target_of
+from passwordless_async.client.api.credentials import ApiCredentials, Authorization, concealed_tokens, target_of
 from passwordless_async.client.traffic.connections import on_fresh_connection
 
 if TYPE_CHECKING:
@@ -53,7 +53,7 @@ class DPoPMiddleware:
     def __init__(
         self, tokens: TokenSet | TokenSource, *, origins: Iterable[str], nonces: NonceCache | None = None
     ) -> None:
-        tokens = hide(tokens)
+        tokens = concealed_tokens(tokens)
         self._credentials = ApiCredentials(tokens, origins=origins, nonces=nonces)
 
     async def __call__(self, request: ClientRequest, handler: ClientHandlerType) -> ClientResponse:

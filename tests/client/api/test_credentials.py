@@ -9,7 +9,7 @@ import pytest
 from multidict import CIMultiDict
 from yarl import URL
 
-from passwordless_async import DPoPKey, KeyMismatch, KeyMissing, NonceCache, TokenSet, UsageError
+from passwordless_async import DPoPKey, DPoPMiddleware, KeyMismatch, KeyMissing, NonceCache, TokenSet, UsageError
 from passwordless_async._common.http import HttpResponse
 from passwordless_async._common.secret import Secret
 from passwordless_async.client.api.credentials import ApiCredentials
@@ -45,6 +45,28 @@ def credentials(tokens: Any) -> ApiCredentials:
 
 def refusal(*challenges: str, status: int = 401) -> HttpResponse:
     return HttpResponse(status, CIMultiDict([("WWW-Authenticate", challenge) for challenge in challenges]))
+
+
+@attrs.frozen
+class Stored:
+    """Tokens from the caller's own class, which prints what it has."""
+
+    tokens: TokenSet
+
+    def is_renewable(self, _refused: TokenSet) -> bool:
+        return False
+
+    async def current(self) -> TokenSet:
+        return self.tokens
+
+    async def renew(self, refused: TokenSet) -> TokenSet:
+        return refused
+
+
+def test_a_source_of_tokens_may_print_what_it_has(tokens: TokenSet) -> None:
+    """Only what is neither tokens nor their source is replaced, for it may be a secret of another library."""
+    assert DPoPMiddleware(Stored(tokens), origins=[API])
+    assert credentials(Stored(tokens)).fixed_tokens is None
 
 
 def test_unbound_tokens_go_as_bearer_without_a_proof(tokens: TokenSet) -> None:
