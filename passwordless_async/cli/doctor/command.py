@@ -20,7 +20,7 @@ from passwordless_async.auth0.identity import Email, Login, Phone
 from passwordless_async.auth0.mfa.state import MfaRequired
 from passwordless_async.cli.doctor.examination import examine
 from passwordless_async.cli.doctor.findings import Finding, Status, Verdict, advice, failed, not_checked
-from passwordless_async.cli.doctor.probe import POLICY
+from passwordless_async.cli.doctor.probe import policy
 from passwordless_async.cli.options import ClientAuthOptions, application_options, client_auth_options, dpop_option
 from passwordless_async.cli.terminal import interrupt
 from passwordless_async.cli.terminal.failure import one_line, problem_of
@@ -193,7 +193,7 @@ async def log_in(application: Application, login: Login, dpop: DPoPMode = "requi
         )
     else:
         detail = "the access token is a Bearer token: the mode off works"
-    return _GIVEN, Finding(POLICY, Status.OK, detail, audience=audience)
+    return _GIVEN, policy(audience, Status.OK, detail)
 
 
 def login_not_tried(reason: str) -> Finding:
@@ -205,7 +205,7 @@ def login_not_tried(reason: str) -> Finding:
 def _judge_failure(error: PasswordlessError, audience: str | None) -> tuple[Finding, ...]:
     if isinstance(error, NotSenderConstrained | SenderConstrained):
         where = _WHERE_POLICY if isinstance(error, NotSenderConstrained) else _WHERE_BOUND
-        return _GIVEN, Finding(POLICY, Status.FAILED, str(error), where, audience=audience)
+        return _GIVEN, policy(audience, Status.FAILED, str(error), where)
     # A second factor is no defect.
     status = Status.WARNING if isinstance(error, MfaRequired) else Status.FAILED
     return (Finding(LOGIN, status, str(error), advice(error)),)

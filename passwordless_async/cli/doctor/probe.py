@@ -55,6 +55,7 @@ _WHERE_MODE = (
     " Sender-Constraining."
 )
 _WHERE_LOGIN = "Add --send-to you@example.com to find out."
+_WHICH_API = "Name your API by --audience: this is about the tenant's default audience, or about no API."
 _CODE_WAS_SEEN = frozenset({"invalid_grant", "mfa_required", "too_many_attempts"})
 _API_FIRST = "the API was refused before"
 _ACCEPTED = {CLIENT: "accepted", GRANT: "enabled", PROOF: "accepted"}
@@ -140,7 +141,14 @@ def _judged(error: PasswordlessError | None) -> tuple[Finding, ...]:
 
 def judge_policy(audience: str | None, error: PasswordlessError | None, mode: DPoPMode) -> Finding:
     """Judge a probe without a proof: whether an API takes logins without DPoP, and whether the client's mode fits."""
-    return Finding(POLICY, *_judged_policy(error, mode), audience=audience)
+    return policy(audience, *_judged_policy(error, mode))
+
+
+def policy(audience: str | None, status: Status, detail: str, where: str = "") -> Finding:
+    """Return the finding on an API's policy; unless it is fine, it says how to name the API that was not named."""
+    if audience is None and status is not Status.OK:
+        where = f"{_WHICH_API} {where}".rstrip()
+    return Finding(POLICY, status, detail, where, audience=audience)
 
 
 def _judged_policy(error: PasswordlessError | None, mode: DPoPMode) -> tuple[Status, str, str]:

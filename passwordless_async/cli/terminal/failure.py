@@ -10,11 +10,12 @@ from typing import TYPE_CHECKING
 
 import click
 
+from passwordless_async import errors
 from passwordless_async.cli.terminal.show import plain
 from passwordless_async.errors import PasswordlessError, RateLimited, UsageError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
 
 # The name of an argument in the library, and the option that it came from.
 _OPTIONS = {
@@ -33,6 +34,17 @@ _OPTIONS = {
     "url": "--url",
     "nonce": "--nonce",
     "access_token": "--access-token-file",
+}
+
+# The advice that names arguments of the library, with the options that they came from.
+_ADVICE: Mapping[type[PasswordlessError], str] = {
+    errors.InvalidClient: "Check --client-id, and --client-auth with its secret, key or certificate.",
+    errors.InvalidTarget: "Check --audience: it must be the identifier of an API that the application may use.",
+    errors.InvalidIdToken: "Check --domain and --client-id; the tokens were discarded.",
+    errors.VerificationRequired: "The tenant demands a captcha, which needs a browser: log in with your application.",
+    errors.DPoPRequired: "Use --dpop preferred or required: the API's policy requires a proof.",
+    errors.SenderConstrained: "Use --dpop preferred or required: the API's tokens are bound; these were discarded.",
+    errors.NotSenderConstrained: "Use --dpop preferred, or set the API's policy to DPoP; the tokens were discarded.",
 }
 
 
@@ -83,4 +95,6 @@ def _advice(error: PasswordlessError) -> str:
     if isinstance(error, RateLimited):
         wait = "a while" if error.retry_after is None else f"{math.ceil(error.retry_after)} s"
         return f"Wait {wait}, then try again."
-    return error.advice
+    # Advice of its own is for this case, not for all of its kind.
+    is_general = error.advice == type(error).advice
+    return _ADVICE.get(type(error), error.advice) if is_general else error.advice

@@ -10,7 +10,7 @@ from helpers.findings import application, of, statuses
 from passwordless_async.auth0.refusals import meant
 from passwordless_async.cli.doctor.examination import examine
 from passwordless_async.cli.doctor.findings import Status, failed
-from passwordless_async.cli.doctor.probe import judge_probe
+from passwordless_async.cli.doctor.probe import judge_policy, judge_probe
 from passwordless_async.errors import InvalidDPoPProof, OAuthError, RateLimited, UnauthorizedClient
 
 if TYPE_CHECKING:
@@ -34,6 +34,22 @@ def test_a_refusal_shows_how_far_the_request_got(error: OAuthError | None, clien
     """The refusal of a check says that the ones before it passed; tokens for a made-up code are a failure."""
     found = statuses(judge_probe(error))
     assert found == {"client authentication": client, "grant": grant, "proof": proof}
+
+
+@pytest.mark.parametrize(
+    ("audience", "advice"),
+    [
+        (
+            None,
+            "Name your API by --audience: this is about the tenant's default audience, or about no API. Add --send-to",
+        ),
+        ("https://api.example", "Add --send-to"),
+    ],
+)
+def test_a_policy_that_is_not_seen_names_the_api(audience: str | None, advice: str) -> None:
+    """Without an audience, the advice says how to name the API."""
+    found = judge_policy(audience, OAuthError(status=403, error="invalid_grant"), "required")
+    assert (found.status, found.advice) == (Status.NOT_CHECKED, f"{advice} you@example.com to find out.")
 
 
 @pytest.mark.parametrize(

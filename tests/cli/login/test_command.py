@@ -110,10 +110,10 @@ def test_each_mode_shows_the_binding_and_a_call(dpop: str, audience: str, *, is_
 
 @pytest.mark.parametrize(("dpop", "audience", "code"), [("required", PLAIN_API, 1), ("off", STRICT_API, 1)])
 def test_a_mode_that_does_not_fit_the_api(dpop: str, audience: str, code: int, login: Login) -> None:
-    """One line says which setting to change."""
+    """One line says which option to change."""
     status, out, err = login("--dpop", dpop, "--audience", audience)
     assert (status, out) == (code, "")
-    assert "'preferred'" in err.splitlines()[-1]
+    assert "Use --dpop preferred" in err.splitlines()[-1]
 
 
 def test_a_key_of_ones_own(login: Login, tenant: LocalTenant, tmp_path: Path) -> None:
@@ -196,7 +196,7 @@ def test_a_code_without_attempts(
             r"too_many_requests \(429\): .*\. Wait a while, then try again\.",
             marks=pytest.mark.slow,
         ),
-        (Fault.VERIFICATION_REQUIRED, r"requires_verification \(401\).*\. Show the tenant's captcha, .*\."),
+        (Fault.VERIFICATION_REQUIRED, r"requires_verification \(401\).*\. The tenant demands a captcha, .*\."),
         (Fault.GARBAGE_JSON, r"the answer is no receipt \(status 200\)\. .+\."),
         (Fault.DROP_BEFORE_READ, r".+ \(.+\)\. .+\."),
     ],
@@ -308,7 +308,7 @@ class TestClientSecret:
         monkeypatch.setenv("THE_SECRET", "not-the-secret")
         status, err = confidential("env:THE_SECRET")
         assert status == 1
-        assert re.fullmatch(r"Error: invalid_client \(401\): .* Check client_id and client_auth\.\n", err)
+        assert re.fullmatch(r"Error: invalid_client \(401\): .* Check --client-id, and --client-auth with .*\.\n", err)
         assert "not-the-secret" not in err
 
     @pytest.mark.parametrize(

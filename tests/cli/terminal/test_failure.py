@@ -6,7 +6,7 @@ import click
 import pytest
 
 from passwordless_async.cli.terminal.failure import one_line, problem_of, renamed, sentence
-from passwordless_async.errors import NotSent, RateLimited, UsageError
+from passwordless_async.errors import InvalidClient, NotSenderConstrained, NotSent, RateLimited, UsageError
 
 
 def test_wrong_usage_names_the_option() -> None:
@@ -33,10 +33,18 @@ def test_a_command_renames_arguments() -> None:
         (RateLimited(status=429, error="too_many_requests", retry_after=1.2), "Wait 2 s, then try again."),
         (RateLimited(status=429, error="too_many_requests"), "Wait a while, then try again."),
         (NotSent("no route"), NotSent.advice),
+        (
+            InvalidClient(status=401, error="invalid_client"),
+            "Check --client-id, and --client-auth with its secret, key or certificate.",
+        ),
+        (
+            NotSenderConstrained("not bound"),
+            "Use --dpop preferred, or set the API's policy to DPoP; the tokens were discarded.",
+        ),
     ],
 )
 def test_a_failure_is_a_sentence_and_advice(error: Exception, advice: str) -> None:
-    """Status 1, and one line that ends with what to do; control characters of a server are replaced."""
+    """Status 1, and one line that ends with what to do, which names options, not arguments."""
     with pytest.raises(click.ClickException) as failed, one_line():
         raise error
     assert failed.value.message == f"{sentence(str(error))} {advice}"
