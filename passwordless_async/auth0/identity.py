@@ -221,12 +221,14 @@ class Login:
         tag: Any = None,  # noqa: ANN401 - the caller's own
     ) -> None:
         otp, key, extra_parameters = conceal(otp), hide(key), conceal_mapping(extra_parameters)
+        who = who if isinstance(who, AuthSession) else user("who", who)
+        otp = _typed.code("otp", otp, at_most=_check.MAX_CODE)
+        scope = _check.scope(scope)
         if audience is not None and resource is not None:
             raise UsageError("resource", "replaces audience: give one of them")
-        scope = _check.scope(scope)
         self.__attrs_init__(
-            who=who if isinstance(who, AuthSession) else user("who", who),
-            otp=_typed.code("otp", otp, at_most=_check.MAX_CODE),
+            who=who,
+            otp=otp,
             scope=scope,
             audience=_check.optional("audience", audience),
             resource=_check.optional("resource", resource),

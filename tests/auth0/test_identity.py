@@ -229,6 +229,18 @@ def test_logins_refused(argument: str, value: Any, problem: str) -> None:
     assert (argument, f"{argument}: {problem}") == (refused.value.argument, str(refused.value))
 
 
+def test_the_first_wrong_argument_is_named() -> None:
+    """Arguments in the wrong order: the error is about the first of them."""
+    wrong: dict[str, Any] = {"who": "123456", "otp": ADA, "scope": 5, "audience": "a", "resource": "a"}
+    named = []
+    for right in ({}, {"who": ADA}, {"otp": "123456"}, {"scope": "openid"}):
+        wrong |= right
+        with pytest.raises(UsageError) as refused:
+            Login(**wrong)
+        named.append(refused.value.argument)
+    assert named == ["who", "otp", "scope", "resource"]
+
+
 @pytest.mark.parametrize("who", [ADA, Phone("+1212555")])
 def test_a_user_is_one(who: Email | Phone) -> None:
     """What is a user comes back as it was."""

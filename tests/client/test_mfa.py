@@ -489,8 +489,11 @@ async def test_an_app_is_associated(method: str) -> None:
         code = totp(base64.b32decode(present(new.secret)), step_at(tenant.clock.now()))
         assert (await client.mfa.verify_otp(state, code)).jkt == state.jkt
         state = await stopped(tenant, client)
-        with pytest.raises(AccessDenied, match="already enrolled"):
+        with pytest.raises(AccessDenied, match="already enrolled") as refused:
             await client.mfa.associate(state)
+        assert refused.value.advice == (
+            "The user must use a factor that they have: client.mfa.authenticators lists them."
+        )
         assert (await client.mfa.verify_otp(state, tenant.mfa.otp_for(ADA))).jkt == state.jkt
 
 

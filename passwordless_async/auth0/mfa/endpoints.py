@@ -17,7 +17,7 @@ from passwordless_async.auth0.client_auth import ClientSecretBasic
 from passwordless_async.auth0.mfa.values import Association, Authenticator, MfaChallenge
 from passwordless_async.auth0.refusals import failure
 from passwordless_async.auth0.requests import form_request, json_request
-from passwordless_async.errors import MalformedAnswer
+from passwordless_async.errors import AccessDenied, MalformedAnswer
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -31,6 +31,8 @@ MFA_RECOVERY_GRANT = "http://auth0.com/oauth/grant-type/mfa-recovery-code"
 
 CODE_LIFETIME = 300  # seconds that a code sent to a factor is valid
 
+_ENROLLED = "User is already enrolled"  # how the description of the refusal begins
+_USE_THE_FACTOR = "The user must use a factor that they have: client.mfa.authenticators lists them."
 _MAX_AUTHENTICATORS = 100
 _MAX_CODES = 32
 # Each pattern bounds the length, in characters.
@@ -106,7 +108,9 @@ def associate_request(
 def read_association(request: HttpRequest, response: HttpResponse, *, sent_at: float) -> Association:
     """Read a new factor."""
     if not response.is_success:
-        raise failure(request, response)
+        refused = failure(request, response)
+        is_enrolled = isinstance(refused, AccessDenied) and refused.error_description.startswith(_ENROLLED)
+        raise refused.with_facts(advice=_USE_THE_FACTOR) if is_enrolled else refused
     body = response.require_json_object()
     kind, secret = _member(body, "authenticator_type", _WORD), _secret(body, "secret", _IDENTIFIER)
     if kind is None or kind not in {"otp", "oob"} or (kind == "otp" and secret is None):

@@ -131,9 +131,6 @@ class Sessions:
         """
         otp, key, data = conceal(otp), hide(key), _concealed_data(data)
         extra_parameters = conceal_mapping(extra_parameters)
-        wanted = _wanted(user, data, lifetime, by_sid=by_sid)
-        if user is None and "openid" not in (_check.scope(scope) or "").split():
-            raise UsageError("scope", "must have openid, unless user is given: the session would have no user")
         login = Login(
             who,
             otp,
@@ -145,6 +142,9 @@ class Sessions:
             key=key,
             extra_parameters=extra_parameters,
         )
+        if user is None and "openid" not in (login.scope or "").split():
+            raise UsageError("scope", "must have openid, unless user is given: the session would have no user")
+        wanted = _wanted(user, data, lifetime, by_sid=by_sid)
         session = await self._openings.run(
             login, lambda tokens: _user_of(tokens, user), forwarded_for=forwarded_for, wanted=wanted
         )

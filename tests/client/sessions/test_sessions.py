@@ -590,6 +590,23 @@ async def test_a_login_without_openid_is_refused(scope: Any) -> None:
             await client.sessions.login(ADA, "123456", scope=scope)
 
 
+@pytest.mark.parametrize(
+    ("argument", "wrong"),
+    [
+        ("who", {"who": "123456", "lifetime": 0}),
+        ("otp", {"otp": ADA, "lifetime": 0}),
+        ("scope", {"lifetime": 0}),
+        ("lifetime", {"scope": "openid", "lifetime": 0}),
+    ],
+)
+async def test_the_first_wrong_argument_is_named(argument: str, wrong: dict[str, Any]) -> None:
+    """Arguments in the wrong order: the error is about the first of them, not about a scope that is absent."""
+    async with PasswordlessClient("tenant.example", "client", profile=TESTING) as client:
+        with pytest.raises(UsageError) as refused:
+            await client.sessions.login(**{"who": ADA, "otp": "123456", **wrong})
+    assert refused.value.argument == argument
+
+
 @pytest.mark.parametrize("lifetime", [0, -1, float("nan"), True, "1"])
 async def test_a_lifetime_is_checked_before_anything_is_sent(lifetime: Any) -> None:
     """Seconds above 0; the code is not spent."""
