@@ -45,6 +45,9 @@ _MAX_PARTS = 4  # that a login is read from
 _WANTED_PARTS = 2
 _NUMBERS = frozenset(map(str, range(2, _MAX_PARTS + 1)))
 _COUNT = "~"  # follows the number of parts in the first one; no sealed text has it
+# RFC 9110 §5.6.3. A name that begins with another blank, such as U+2000, has no prefix for browsers: any host may set
+# it.
+_BLANKS = " \t"
 
 
 @attrs.frozen
@@ -190,6 +193,6 @@ def _value(headers: CIMultiDictProxy[str], name: str) -> Secret | None:
 def _pairs(fields: Iterable[str]) -> Iterator[tuple[str, str]]:
     for field in fields:
         for pair in field.split(";"):
-            key, equals, value = pair.strip().partition("=")
+            key, equals, value = pair.strip(_BLANKS).partition("=")
             if equals:
                 yield key, value.strip('"')

@@ -94,6 +94,13 @@ def test_what_is_no_session(values: tuple[str, ...]) -> None:
     assert COOKIES.session_of(headers(*values)) is None
 
 
+@pytest.mark.parametrize("blank", ["\x85", "\xa0", "\u2000", "\u3000", "\x0b", "\x1f"])
+def test_a_name_that_begins_with_another_blank(blank: str) -> None:
+    """Such a name has no prefix for a browser, so another host may have set it: it neither counts nor shadows."""
+    assert COOKIES.session_of(headers(f"{blank}__Host-session=a")) is None
+    assert COOKIES.session_of(headers(f"__Host-session=a; {blank}__Host-session=b")) == "a"
+
+
 def test_what_is_no_login() -> None:
     """Ended, changed, of another deployment, or sealed with another key."""
     cookie = sealed()
