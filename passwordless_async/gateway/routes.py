@@ -18,6 +18,7 @@ from passwordless_async.gateway.steps import (
     sessions,
     step_up,
 )
+from passwordless_async.gateway.steps.pages import is_of_other_login
 from passwordless_async.gateway.visit import Visit
 
 Step: TypeAlias = Callable[[Visit], Awaitable[Reply]]
@@ -39,19 +40,31 @@ def _shared_step(step: Step) -> Step:
     return run
 
 
+def _of_one_login(step: Step) -> Step:
+    """Return a step that answers a form of another login than the browser's, left open in another tab, by itself."""
+
+    async def run(visit: Visit) -> Reply:
+        login = visit.login
+        if login is not None and login.who is not None and is_of_other_login(visit, login):
+            return await factors.other_login_page(visit, login)
+        return await step(visit)
+
+    return run
+
+
 ROUTES: Mapping[str, Mapping[str, Step]] = {
     "/": {"GET": home.show},
     "/login": {"GET": identifier.show, "POST": identifier.send_code},
     "/login/cancel": {"POST": identifier.cancel},
-    "/code": {"GET": code.show, "POST": _shared_step(code.log_in)},
-    "/code/resend": {"POST": identifier.send_again},
+    "/code": {"GET": code.show, "POST": _of_one_login(_shared_step(code.log_in))},
+    "/code/resend": {"POST": _of_one_login(identifier.send_again)},
     "/link": {"GET": _shared_step(link.open_link)},
-    "/link/resend": {"POST": link.send_again},
+    "/link/resend": {"POST": _of_one_login(link.send_again)},
     "/link-sent": {"GET": link.show},
-    "/factor": {"GET": factors.show, "POST": _shared_step(factors.verify)},
-    "/factors": {"GET": factors.show_choice, "POST": factors.choose},
-    "/enrolment": {"GET": enrolment.show, "POST": enrolment.enrol},
-    "/recovery-codes": {"GET": factors.show_recovery_codes, "POST": factors.keep_recovery_codes},
+    "/factor": {"GET": factors.show, "POST": _of_one_login(_shared_step(factors.verify))},
+    "/factors": {"GET": factors.show_choice, "POST": _of_one_login(factors.choose)},
+    "/enrolment": {"GET": enrolment.show, "POST": _of_one_login(enrolment.enrol)},
+    "/recovery-codes": {"GET": factors.show_recovery_codes, "POST": _of_one_login(factors.keep_recovery_codes)},
     "/sessions": {"GET": sessions.show},
     "/sessions/end": {"POST": sessions.end_one},
     "/sessions/end-others": {"POST": sessions.end_others},

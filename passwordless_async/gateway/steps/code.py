@@ -24,7 +24,7 @@ from passwordless_async.gateway.replies import Page, Problem, Reply
 from passwordless_async.gateway.steps.factors import second_factor
 from passwordless_async.gateway.steps.home import without_login
 from passwordless_async.gateway.steps.logging_in import finish_login
-from passwordless_async.gateway.steps.pages import OTHER_LOGIN, code_page, is_of_other_login
+from passwordless_async.gateway.steps.pages import code_page
 
 if TYPE_CHECKING:
     from passwordless_async._common.secret import Secret
@@ -49,8 +49,6 @@ async def log_in(visit: Visit) -> Reply:
     login = visit.login
     if login is None or login.who is None:
         return await without_login(visit)
-    if is_of_other_login(visit, login):
-        return code_page(visit, login, OTHER_LOGIN, HTTPStatus.CONFLICT)
     try:
         code = code_of(visit.form)
         async with visit.services.ledger.attempt(login.who, visit.address):

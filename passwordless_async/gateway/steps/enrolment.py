@@ -7,7 +7,6 @@ number, or cannot scan a code, can go back and choose again as long as the login
 from __future__ import annotations
 
 import json
-from http import HTTPStatus
 from typing import TYPE_CHECKING, Any
 
 import attrs
@@ -18,7 +17,7 @@ from passwordless_async.errors import InvalidInput, PasswordlessError
 from passwordless_async.gateway.problems import problem_of
 from passwordless_async.gateway.replies import Page, Problem, Reply
 from passwordless_async.gateway.steps.mfa_login import OF_PHONES, mfa_state, sealed, user_of
-from passwordless_async.gateway.steps.pages import OTHER_LOGIN, expired_page, is_of_other_login
+from passwordless_async.gateway.steps.pages import expired_page
 
 if TYPE_CHECKING:
     from passwordless_async.auth0.mfa.state import MfaState
@@ -63,8 +62,6 @@ async def enrol(visit: Visit) -> Reply:
     login, state = visit.login, mfa_state(visit)
     if login is None or state is None:
         return expired_page(visit)
-    if is_of_other_login(visit, login):
-        return enrolment_choice(login, state, OTHER_LOGIN, HTTPStatus.CONFLICT)
     kind = visit.form.get("kind", Secret(""))
     try:
         association = await _associate(visit, login, state, kind)

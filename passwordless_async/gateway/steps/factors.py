@@ -46,10 +46,8 @@ from passwordless_async.gateway.steps.logging_in import finish_login, keep
 from passwordless_async.gateway.steps.mfa_login import OF_PHONES, mfa_state, sealed, user_of
 from passwordless_async.gateway.steps.new_logins import new_start
 from passwordless_async.gateway.steps.pages import (
-    OTHER_LOGIN,
     expired_page,
     identifier_page,
-    is_of_other_login,
     sent_page,
     unconfirmed_codes,
     way_back,
@@ -79,6 +77,8 @@ _GOES_ON = (
 )
 # The service has, or may have, accepted the factor: its codes count.
 _ACCEPTED = (MfaRequired, OutcomeUnknown, ProtocolError)
+_OTHER_LOGIN = Problem("other_login")
+_CHOICES = (Page.FACTORS, Page.ENROLMENT_CHOICE)
 _POLL_SECONDS = 5  # the service allows twelve polls a minute
 
 
@@ -133,8 +133,6 @@ async def choose(visit: Visit) -> Reply:
     wanted = visit.form.get("factor", Secret(""))
     try:
         factors = await _factors(visit, state)
-        if is_of_other_login(visit, login):
-            return _choice_page(login, factors, OTHER_LOGIN, HTTPStatus.CONFLICT)
         chosen = next((each for each in factors if each.id == wanted), None)
         if chosen is None:
             return Reply(page=Page.FACTORS, location="/factors")
@@ -149,10 +147,7 @@ async def verify(visit: Visit) -> Reply:
     if login is None or state is None or login.factor is None:
         return await without_login(visit)
     if visit.services.submissions.is_finished(login.id):
-        # If the response was lost, the browser still has the login, with the codes of a new factor.
-        return with_codes(visit, await without_login(visit, Problem("code_spent")), _accepted_codes(visit, login))
-    if is_of_other_login(visit, login):
-        return factor_page(login, OTHER_LOGIN, HTTPStatus.CONFLICT)
+        return await _finished_page(visit, login)
     return await _verify(visit, login, state)
 
 
@@ -200,9 +195,6 @@ async def keep_recovery_codes(visit: Visit) -> Reply:
     login = visit.login
     if login is None:
         return attrs.evolve(way_back(visit), login=None)
-    if login.who is not None and is_of_other_login(visit, login):
-        # The form does not confirm the codes of that login, and does not end it.
-        return with_codes(visit, _other_login_page(visit, login), unconfirmed_codes(login))
     if login.sent_at is not None:
         return sent_page(visit, attrs.evolve(login, recovery_codes=None), moved=True)
     if login.mfa is not None:
@@ -212,11 +204,24 @@ async def keep_recovery_codes(visit: Visit) -> Reply:
     return attrs.evolve(way_back(visit, login.return_to), login=None)
 
 
-def _other_login_page(visit: Visit, login: LoginState) -> Reply:
-    """Return the page of the browser's login, for a form of another one."""
-    if login.factor is not None and login.sent_at is None:
-        return factor_page(login, OTHER_LOGIN, HTTPStatus.CONFLICT)
-    return expired_page(visit)
+async def other_login_page(visit: Visit, login: LoginState) -> Reply:
+    """Return the page where the browser's login stands, for a form of another one, which changes nothing."""
+    if visit.services.submissions.is_finished(login.id):
+        return await _finished_page(visit, login)
+    if login.sent_at is not None or login.mfa is None:
+        reply = sent_page(visit, login, _OTHER_LOGIN, HTTPStatus.CONFLICT)
+    elif login.factor is not None:
+        reply = factor_page(login, _OTHER_LOGIN, HTTPStatus.CONFLICT)
+    else:
+        reply = await show_choice(visit)
+        if reply.page in _CHOICES:
+            reply = attrs.evolve(reply, problem=_OTHER_LOGIN, status=HTTPStatus.CONFLICT, location=None)
+    return with_codes(visit, reply, unconfirmed_codes(login))
+
+
+async def _finished_page(visit: Visit, login: LoginState) -> Reply:
+    """Answer a form of a login that has its session; if that response was lost, the browser still has the login."""
+    return with_codes(visit, await without_login(visit, Problem("code_spent")), _accepted_codes(visit, login))
 
 
 async def _next_factor(visit: Visit, login: LoginState) -> Reply:

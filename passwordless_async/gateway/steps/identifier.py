@@ -33,11 +33,9 @@ from passwordless_async.gateway.problems import Refused, problem_of
 from passwordless_async.gateway.replies import Problem, Reply
 from passwordless_async.gateway.steps.new_logins import new_login, new_start, newest_path
 from passwordless_async.gateway.steps.pages import (
-    OTHER_LOGIN,
     code_page,
     expired_page,
     identifier_page,
-    is_of_other_login,
     may_remember,
     sent_page,
     unconfirmed_codes,
@@ -95,8 +93,6 @@ async def send_again(visit: Visit, *, by_link: bool = False) -> Reply:
     login = visit.login
     if login is None or login.who is None or (by_link and login.link is None):
         return expired_page(visit)
-    if is_of_other_login(visit, login):
-        return sent_page(visit, login, OTHER_LOGIN, HTTPStatus.CONFLICT)
     return await start(visit, login, login.who, sent_page, by_link=by_link)
 
 

@@ -20,7 +20,6 @@ if TYPE_CHECKING:
     from passwordless_async.auth0.identity import User
     from passwordless_async.gateway.visit import Visit
 
-OTHER_LOGIN = Problem("other_login")
 _SHORT_NUMBER = 9  # characters; five would be most of a shorter one
 
 
@@ -61,17 +60,10 @@ def may_remember(visit: Visit) -> bool:
 
 
 def expired_page(visit: Visit, problem: Problem | None = None) -> Reply:
-    """Return the page that starts again, for a form of a login that has ended: it took too long, unless said otherwise.
-
-    If the browser has another login, for example from another tab, that one continues.
-    """
-    login = visit.login
-    if login is not None and login.who is not None and is_of_other_login(visit, login):
-        reply = sent_page(visit, login, OTHER_LOGIN, HTTPStatus.CONFLICT)
-    else:
-        told = problem or Problem("login_expired")
-        reply = identifier_page(visit, new_start(visit), told, HTTPStatus.FORBIDDEN)
-    return with_codes(visit, reply, unconfirmed_codes(login))
+    """Return the page that starts again, for a form of a login that has ended: by default, it took too long."""
+    told = problem or Problem("login_expired")
+    reply = identifier_page(visit, new_start(visit), told, HTTPStatus.FORBIDDEN)
+    return with_codes(visit, reply, unconfirmed_codes(visit.login))
 
 
 def way_back(visit: Visit, return_to: str | None = None) -> Reply:

@@ -401,10 +401,28 @@ async def test_a_form_of_another_tabs_login() -> None:
         site.tenant.users.add(BOB, mfa=["otp", "recovery-code"])
         await browser.post("/code", {"code": site.code(BOB)})
         presented = arrived(site.tenant, TOKEN)
-        titles = [(await browser.post(path, fields)).title for path in ("/factor", "/factors", "/enrolment")]
-        assert titles == ["Confirm it is you", "How do you want to confirm it is you?", "Add a second step"]
+        paths = ("/factor", "/factors", "/enrolment", "/code", "/code/resend")
+        assert {(await browser.post(path, fields)).title for path in paths} == {"Confirm it is you"}
         assert (arrived(site.tenant, TOKEN), told[-1].reason) == (presented, "other_login")
         assert (await browser.post("/factor", {"code": site.tenant.mfa.otp_for(BOB)})).path == "/"
+
+
+@pytest.mark.parametrize(
+    ("factors", "title"), [((), "Add a second step"), (("sms", "email"), "How do you want to confirm it is you?")]
+)
+async def test_a_form_of_another_tab_at_the_choice_of_a_factor(factors: tuple[str, ...], title: str) -> None:
+    """Also a login that has no factor yet is shown where it stands."""
+    settings, budgets = TenantSettings(mfa_policy="always"), Budgets(factor_messages_per_user=1)
+    async with sites.opened(settings=settings, budgets=budgets) as site:
+        form = await (browser := await second_factor(site, "otp")).get("/factor")
+        site.tenant.users.add(BOB, mfa=factors)
+        for _ in range(2):  # the second message may not be sent
+            await browser.start(BOB)
+            stands = await browser.post("/code", {"code": site.code(BOB)})
+        assert stands.title == title
+        for path in ("/factor", "/factors", "/enrolment", "/code", "/code/resend"):
+            seen = await browser.post(path, {"code": "123456", "csrf": form.csrf})
+            assert (seen.status, seen.title, (seen.alert or "")[:27]) == (409, title, "You started another sign-in")
 
 
 async def test_recovery_codes_are_shown_to_their_user_alone() -> None:
