@@ -18,6 +18,7 @@ T = TypeVar("T")
 
 # RFC 6749 appendix A.4: scope-token = 1*( %x21 / %x23-5B / %x5D-7E ), one space between.
 _SCOPE = re.compile(r"[\x21\x23-\x5B\x5D-\x7E]+(?: [\x21\x23-\x5B\x5D-\x7E]+)*")
+_LONE_SURROGATE = re.compile("[\ud800-\udfff]")  # JSON may have one; UTF-8 has no code for it
 _VISIBLE_ASCII = re.compile(r"[\x21-\x7E]+")
 # BCP 47, by form: RFC 5646 §2.1 subtags of one to eight letters or digits.
 _LANGUAGE_TAG = re.compile(r"[A-Za-z]{1,8}(?:-[A-Za-z0-9]{1,8})*")
@@ -108,6 +109,19 @@ def bounded(argument: str, value: object, *, at_most: int) -> str:
     if len(value) > at_most:
         raise UsageError(argument, f"must be at most {at_most} characters long, not {len(value)}")
     return value
+
+
+def encodable(argument: str, value: object, *, at_most: int) -> str:
+    """Return a text of one to ``at_most`` characters that can be written as UTF-8."""
+    value = bounded(argument, value, at_most=at_most)
+    if not is_encodable(value):
+        raise UsageError(argument, "must not contain lone surrogates: it could not be encoded")
+    return value
+
+
+def is_encodable(text: str) -> bool:
+    """Return whether a text can be written as UTF-8."""
+    return text.isascii() or _LONE_SURROGATE.search(text) is None
 
 
 def printable(argument: str, value: object, *, at_most: int) -> str:

@@ -17,6 +17,7 @@ from passwordless_async._common.secret import (
     conceal_mapping,
     hide,
     redacted,
+    type_name,
 )
 from passwordless_async.dpop import DPoPKey
 from passwordless_async.errors import UsageError
@@ -172,6 +173,11 @@ def user_of(who: Recipient) -> User:
     return who.who if isinstance(who, AuthSession) else who
 
 
+def recipient(who: object) -> Recipient:
+    """Return whom a code was sent to; anything else raises :class:`UsageError`."""
+    return who if isinstance(who, AuthSession) else user("who", who)
+
+
 @always_printable
 @attrs.frozen(init=False)
 class Login:
@@ -220,8 +226,8 @@ class Login:
         extra_parameters: Mapping[str, str] | None = None,
         tag: Any = None,  # noqa: ANN401 - the caller's own
     ) -> None:
-        otp, key, extra_parameters = conceal(otp), hide(key), conceal_mapping(extra_parameters)
-        who = who if isinstance(who, AuthSession) else user("who", who)
+        who, otp, key, extra_parameters = hide(who), conceal(otp), hide(key), conceal_mapping(extra_parameters)
+        who = recipient(who)
         otp = _typed.code("otp", otp, at_most=_check.MAX_CODE)
         scope = _check.scope(scope)
         if audience is not None and resource is not None:
@@ -271,5 +277,5 @@ def _max_age(value: object, scope: str | None) -> int | None:
 def user(argument: str, value: object) -> User:
     """Return a user; anything else raises :class:`UsageError`."""
     if not isinstance(value, User):
-        raise UsageError(argument, f"must be an Email or a Phone, not {type(value).__name__}")
+        raise UsageError(argument, f"must be an Email or a Phone, not {type_name(value)}")
     return value

@@ -453,7 +453,8 @@ class PasswordlessClient:
                 repeated raises :class:`WrongCode` again, and is not sent again.
             OutcomeUnknown: The code was sent, but there was no usable response: it may be spent.
         """
-        otp, key, extra_parameters = conceal(otp), hide(key), conceal_mapping(extra_parameters)
+        # An auth_session that is given bare is a secret.
+        who, otp, key, extra_parameters = hide(who), conceal(otp), hide(key), conceal_mapping(extra_parameters)
         login = Login(
             who,
             otp,

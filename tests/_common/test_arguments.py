@@ -17,6 +17,7 @@ from passwordless_async._common import arguments as _check
 SETTINGS = settings(max_examples=200, deadline=None)
 NOT_VISIBLE = "must be visible ASCII characters, without spaces"
 NOT_PRINTABLE = "must not contain spaces or control characters"
+NOT_ENCODABLE = "must not contain lone surrogates: it could not be encoded"
 NOT_SCOPE = "must be visible ASCII words with one space between, without quote or backslash"
 NOT_LANGUAGE = "must be a BCP 47 language tag such as 'en' or 'pt-BR'"
 NOT_SECONDS = "must be a number of seconds above 0"
@@ -26,6 +27,8 @@ REFUSALS = [
     (_check.bounded, b"x", "must be a str, not bytes"),
     (_check.bounded, "", "must not be empty"),
     (_check.bounded, "x" * 9, "must be at most 8 characters long, not 9"),
+    (_check.encodable, "\ud800", NOT_ENCODABLE),
+    (_check.encodable, "a\udfffé", NOT_ENCODABLE),
     (_check.text, 5, "must be a str, not int"),
     (_check.text, "", "must not be empty"),
     (_check.text, "x" * 9, "must be at most 8 characters long, not 9"),
@@ -64,6 +67,7 @@ def test_texts_refused(check: Callable[..., Any], value: object, problem: str) -
     [
         (_check.bounded, " \n\0é "),
         (_check.bounded, "x" * 8),
+        (_check.encodable, "用户 \U0001f600"),
         (_check.text, "!"),
         (_check.text, "~123AZ!~"),
         (_check.printable, "é"),

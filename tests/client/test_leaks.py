@@ -132,6 +132,7 @@ async def test_tokens_print_redacted(tenant: LocalTenant) -> None:
 
 
 LINK = PendingLink(ADA, "https://app.example/", None, None, None, issuer="https://other.example/", client_id="client")
+TOKENS = TokenSet(Secret("a"), "DPoP", None, "", None, None, None, DPoPKey.generate())
 # Each method that takes tokens, with something else in their place.
 TOKEN_DOORS: dict[str, Callable[[PasswordlessClient, Any], Any]] = {
     "refresh": lambda client, given: client.refresh(given),
@@ -146,6 +147,10 @@ TOKEN_DOORS: dict[str, Callable[[PasswordlessClient, Any], Any]] = {
     ),
     "sessions.open": lambda client, given: client.sessions.open(given),
     "sessions.keep": lambda client, given: client.sessions.keep(given),
+    "the user of sessions.keep": lambda client, given: client.sessions.keep(TOKENS, who=given, user="ada"),
+    "the user of sessions.login": lambda client, given: client.sessions.login(given, "123456", user="ada"),
+    "the user of exchange": lambda client, given: client.exchange(given, "123456"),
+    "the user of a Login": lambda _, given: Login(given, "123456"),
     "DPoPMiddleware": lambda _, given: DPoPMiddleware(given, origins=["https://api.example"]),
     "DPoPAuth": lambda _, given: DPoPAuth(given, origins=["https://api.example"]),
 }
@@ -192,7 +197,6 @@ async def test_a_session_identifier_or_a_token_that_is_refused_does_not_show(
 
 
 # Each method that takes data of the application, which may have tokens of other services, and another wrong argument.
-TOKENS = TokenSet(Secret("a"), "DPoP", None, "", None, None, None, DPoPKey.generate())
 DATA_DOORS: dict[str, Callable[[PasswordlessClient, Any], Any]] = {
     "sessions.login": lambda client, given: client.sessions.login(ADA, "123456", data=given),
     "extra_parameters": lambda client, given: client.sessions.login(ADA, "123456", extra_parameters=given),

@@ -247,7 +247,7 @@ class SessionRecords:
 
     async def places(self, user: str) -> tuple[Place, ...]:
         """Return where a user's sessions are; some may have ended."""
-        pseudonym = self._pseudonym(_check.bounded("user", user, at_most=_check.MAX_AUDIENCE))
+        pseudonym = self._pseudonym(_check.encodable("user", user, at_most=_check.MAX_AUDIENCE))
         shard = self.keys.shard(pseudonym)
         return tuple(Place(shard, session, pseudonym) for session in await self.store.sessions_of(pseudonym))
 
@@ -339,7 +339,7 @@ class SessionRecords:
 def sid_of(tokens: TokenSet) -> str | None:
     """Return the ``sid`` of an ID token: the session at the provider (OpenID Connect Back-Channel Logout 1.0 §2.1)."""
     sid = (tokens.claims or {}).get("sid")
-    return sid if isinstance(sid, str) and 0 < len(sid) <= _MAX_SID else None
+    return sid if isinstance(sid, str) and 0 < len(sid) <= _MAX_SID and _check.is_encodable(sid) else None
 
 
 def _expiry(tokens: TokenSet) -> float:

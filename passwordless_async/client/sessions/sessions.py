@@ -18,7 +18,7 @@ from passwordless_async._common.secret import (
     conceal_mapping,
     hide,
 )
-from passwordless_async.auth0.identity import Login
+from passwordless_async.auth0.identity import Login, recipient
 from passwordless_async.auth0.tokens import TokenSet
 from passwordless_async.client.sessions.opening import Opening, Openings
 from passwordless_async.client.sessions.records import SessionRecords, Wanted, place_of
@@ -129,7 +129,7 @@ class Sessions:
             StoreError: The session could not be stored; the code is spent, so the error is not ``retryable``.
             PasswordlessError: As ``client.exchange``.
         """
-        otp, key, data = conceal(otp), hide(key), _concealed_data(data)
+        who, otp, key, data = hide(who), conceal(otp), hide(key), _concealed_data(data)
         extra_parameters = conceal_mapping(extra_parameters)
         login = Login(
             who,
@@ -214,9 +214,10 @@ class Sessions:
         Raises:
             UsageError, KeyMissing, StoreError: As for :meth:`open`.
         """
-        tokens, data = hide(tokens), _concealed_data(data)
+        tokens, data, who = hide(tokens), _concealed_data(data), hide(who)
         wanted = _wanted(user, data, lifetime, by_sid=by_sid)
         _check.instance("tokens", tokens, TokenSet, named="a TokenSet")
+        who = None if who is None else recipient(who)
         session = await self._openings.keep(Opening(who, tokens), lambda tokens: _user_of(tokens, user), wanted)
         self._refreshes.note_stored(session.tokens, session.id)
         return session
@@ -395,14 +396,15 @@ class Sessions:
             Their public names.
 
         Raises:
-            UsageError: Neither is given.
+            UsageError: Neither is given, or one is empty, too long or no text.
         """
         if user is None and sid is None:
             raise UsageError("user", "must be given, or sid")
         if sid is None:
             return await self._close_at(await self._records.places(user or ""))
-        sid = _check.instance("sid", sid, str, named="a str")
-        return await self._close_at(await self._of_sid(user or await self._records.user_of(sid), sid))
+        sid = _check.encodable("sid", sid, at_most=_check.MAX_AUDIENCE)
+        user = await self._records.user_of(sid) if user is None else user
+        return await self._close_at(await self._of_sid(user, sid))
 
     async def _close_at(self, places: Iterable[Place]) -> tuple[str, ...]:
         """End sessions, and return the public names of those that there were."""
@@ -569,4 +571,4 @@ def _user_of(tokens: TokenSet, user: str | None) -> str:
 
 
 def _checked_user(user: object) -> str:
-    return _check.bounded("user", user, at_most=_check.MAX_AUDIENCE)
+    return _check.encodable("user", user, at_most=_check.MAX_AUDIENCE)

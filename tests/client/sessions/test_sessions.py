@@ -284,6 +284,7 @@ async def test_what_is_no_public_name_is_refused() -> None:
             (client.sessions.log_out(user, wrong), "names"),
             (client.sessions.close_named(user, wrong), "name"),
             (client.sessions.close_at_provider(sid=cast("Any", 5)), "sid"),
+            (client.sessions.close_at_provider(user=cast("Any", 0), sid="sid"), "user"),
         ):
             with pytest.raises(UsageError, match=f"^{argument}: must be a str"):
                 await call
@@ -618,6 +619,23 @@ async def test_a_lifetime_is_checked_before_anything_is_sent(lifetime: Any) -> N
         assert tenant.stats.wire_requests == before
 
 
+async def test_a_user_that_cannot_be_encoded_is_refused_before_the_code_is_spent() -> None:
+    """JSON may have half of a surrogate pair in a text. No store can name such a user."""
+    async with opened(MemoryStore()) as (tenant, (client,)):
+        await client.start(ADA)
+        before = tenant.stats.wire_requests
+        sessions, user = client.sessions, "ada\ud800"
+        for call, argument in (
+            (sessions.login(ADA, tenant.outbox.code_for(ADA), scope="openid", user=user), "user"),
+            (sessions.list(user), "user"),
+            (sessions.close_at_provider(user=user), "user"),
+            (sessions.close_at_provider(sid=user), "sid"),
+        ):
+            with pytest.raises(UsageError, match=f"^{argument}: must not contain lone surrogates"):
+                await call
+        assert tenant.stats.wire_requests == before
+
+
 @pytest.mark.parametrize(
     ("claim", "is_over"),
     [(60, True), (60.5, True), (99_999, False), (float("nan"), False), ("60", False), (True, False)],
@@ -766,7 +784,7 @@ async def test_a_store_that_is_lost_in_a_closing(monkeypatch: pytest.MonkeyPatch
         assert not await is_open(client, identifier)
 
 
-@pytest.mark.parametrize("sid", [5, "", "x" * 513, None, ["one"]])
+@pytest.mark.parametrize("sid", [5, "", "x" * 513, "\ud800", None, ["one"]])
 async def test_an_unusable_sid_is_none(sid: Any) -> None:
     """The login goes on: a sid is no more than a name for its end."""
     async with opened(MemoryStore()) as (tenant, (client,)):
