@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 import attrs
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator
+    from collections.abc import Callable, Collection, Iterable
 
     from passwordless_async._common.http import HttpResponse
 
@@ -46,7 +46,17 @@ class Challenge:
 
 def parse_www_authenticate(values: Iterable[str]) -> list[Challenge]:
     """Parse all ``WWW-Authenticate`` fields of a response; a violation of the grammar ends its field."""
-    return [challenge for value in values for challenge in _parse_field(value[:_MAX_HEADER])]
+    return [challenge for value in values for challenge in _parse_field(value[:_MAX_HEADER])[0]]
+
+
+def has_only(value: str, schemes: Collection[str]) -> bool:
+    """Return whether a ``WWW-Authenticate`` field has challenges of these schemes, and nothing else.
+
+    Other readers may find challenges behind a violation of the grammar, or behind the part of a long field that is read
+    here.
+    """
+    challenges, is_whole = _parse_field(value[: _MAX_HEADER + 1])
+    return is_whole and len(value) <= _MAX_HEADER and all(challenge.scheme in schemes for challenge in challenges)
 
 
 def challenges_of(response: HttpResponse) -> list[Challenge]:
@@ -54,14 +64,17 @@ def challenges_of(response: HttpResponse) -> list[Challenge]:
     return parse_www_authenticate(value for name in _FIELDS for value in response.headers.getall(name, ()))
 
 
-def _parse_field(value: str) -> Iterator[Challenge]:
+def _parse_field(value: str) -> tuple[list[Challenge], bool]:
+    """Return the challenges of a field, and whether it has nothing behind them."""
+    challenges: list[Challenge] = []
     position = _skip(_SEPARATOR, value, 0)
     while position < len(value):
         scheme = _SCHEME.match(value, position)
         if scheme is None:
-            return
+            return challenges, False
         parameters, position = _parse_parameters(value, scheme.end())
-        yield Challenge(scheme[1].lower(), parameters)
+        challenges.append(Challenge(scheme[1].lower(), parameters))
+    return challenges, True
 
 
 def _parse_parameters(value: str, position: int) -> tuple[dict[str, str], int]:

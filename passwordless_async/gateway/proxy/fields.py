@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Final
 
 from passwordless_async._common import arguments as _check
 from passwordless_async.dpop import parse_www_authenticate
+from passwordless_async.dpop.challenge import has_only
 from passwordless_async.errors import UsageError
 
 if TYPE_CHECKING:
@@ -91,7 +92,6 @@ RESPONSE: Final = frozenset(
         "traceresponse",
         "vary",
         "www-authenticate",
-        "x-content-type-options",
         "x-frame-options",
         "x-request-id",
     }
@@ -113,6 +113,7 @@ _NEVER = (
             "proxy-authenticate",
             "proxy-authorization",
             "sec-fetch-site",
+            "x-content-type-options",
             "x-csrf",
             "x-forwarded-for",
             "x-forwarded-host",
@@ -128,7 +129,9 @@ _REQUEST_VALUE = re.compile(r"[\t -~]*")  # ASCII, because the two ends might de
 _RESPONSE_VALUE = re.compile(r"[^\x00-\x08\x0a-\x1f\x7f\ud800-\udfff]*")
 # https://www.w3.org/TR/trace-context/#traceparent-header
 _TRACE = re.compile(r"(?!ff)[0-9a-f]{2}-(?!0{32})[0-9a-f]{32}-(?!0{16})[0-9a-f]{16}-[0-9a-f]{2}")
-_SHARED = re.compile(r"(?i)(?:^|[\s,])(?:public|private|no-store|s-maxage|must-revalidate)\b")
+# ``private`` with names of fields lets a shared cache store the rest (RFC 9111 §5.2.2.7).
+_SHARED = re.compile(r"(?i)(?:^|,)[ \t]*(?:(?:public|private|no-store|must-revalidate)[ \t]*(?:,|\Z)|s-maxage[ \t]*=)")
+_QUOTED = re.compile(r'"(?:[^"\\]|\\.)*(?:"|\Z)')
 _SCHEMES = frozenset({"dpop", "bearer"})
 _IPV6 = 6
 
@@ -182,18 +185,19 @@ def of_response(
         cookies: The names of the gateway's own cookies.
     """
     left = _beyond_connection(headers, allowed)
+    control: list[str] = []  # only what is forwarded counts
     for name, value in headers.items():
         lower = name.lower()
         if lower in left and _RESPONSE_VALUE.fullmatch(value) is not None and _is_harmless(lower, value, cookies):
             yield name, value
-    control = headers.getall("Cache-Control", [])
+            if lower == "cache-control":
+                control.append(value)
     if not control:
         yield "Cache-Control", "no-store"
-    elif _SHARED.search(",".join(control)) is None:
+    elif _SHARED.search(_QUOTED.sub("", ",".join(control))) is None:
         yield "Cache-Control", "private"
-    if "X-Content-Type-Options" not in headers:
-        # If a browser treated a response as a page, its scripts would run on the site that has the sessions.
-        yield "X-Content-Type-Options", "nosniff"
+    # If a browser treated a response as a page, its scripts would run on the site that has the sessions.
+    yield "X-Content-Type-Options", "nosniff"
 
 
 def _is_harmless(name: str, value: str, cookies: frozenset[str]) -> bool:
@@ -203,7 +207,7 @@ def _is_harmless(name: str, value: str, cookies: frozenset[str]) -> bool:
         return bool(equals and own.strip()) and own.strip() not in cookies
     if name == "www-authenticate":
         # Browsers would ask for a password.
-        return all(challenge.scheme in _SCHEMES for challenge in parse_www_authenticate([value]))
+        return has_only(value, _SCHEMES)
     return True
 
 
