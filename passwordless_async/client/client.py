@@ -573,9 +573,12 @@ class PasswordlessClient:
         is called once, even if it is registered twice.
 
         Args:
-            close: The function; it must not raise.
+            close: The function; it should not raise. If it does, the rest is closed, and the closing raises its error.
+
+        Raises:
+            UsageError: It is no function.
         """
-        self._transport.dependents[close] = None
+        self._transport.dependents[_check.function("close", close)] = None
 
     def session(self, tokens: TokenSet, *, origins: Iterable[str], on_refresh: OnRefresh | None = None) -> UserSession:
         """Return an object that calls APIs for one user and refreshes the tokens automatically.

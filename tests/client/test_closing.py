@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from functools import partial
 from typing import TYPE_CHECKING, Any, cast
 
 import attrs
@@ -448,3 +449,32 @@ async def test_what_lives_on_a_client_is_closed_with_it(tenant: LocalTenant) -> 
     async with client:
         pass
     assert closed == ["second", "first"]
+
+
+@pytest.mark.parametrize("close", [None, 5, [], "close"])
+async def test_what_cannot_be_called_at_the_closing_is_refused_at_once(tenant: LocalTenant, close: Any) -> None:
+    """Otherwise the closing would fail, with the connections open."""
+    async with PasswordlessClient(tenant.url, tenant.public_client_id, profile=TESTING) as client:
+        with pytest.raises(UsageError, match=r"^close: must be a function, not"):
+            client.before_closing(close)
+
+
+async def test_a_closing_closes_the_rest_if_something_on_the_client_raises(tenant: LocalTenant) -> None:
+    """The error is raised when all is closed. What is not awaited is called too."""
+    closed: list[str] = []
+
+    async def fail() -> None:
+        raise ValueError("mine")
+
+    async def close() -> None:
+        closed.append("close")
+
+    plain: Any = partial(closed.append, "plain")
+    client = PasswordlessClient(tenant.url, tenant.public_client_id, profile=TESTING)
+    await client.__aenter__()
+    for each in (close, fail, plain):
+        client.before_closing(each)
+    session = client._transport.require_api()
+    with pytest.raises(ValueError, match="mine"):
+        await client.aclose()
+    assert (closed, session.closed) == (["plain", "close"], True)

@@ -14,6 +14,7 @@ Invariants:
 from __future__ import annotations
 
 import asyncio
+import inspect
 import sys
 from typing import TYPE_CHECKING, Any, Self
 
@@ -169,8 +170,19 @@ class Transport:
                 task.cancel()
         await asyncio.sleep(0)  # the cancelled tasks release their connections
         self._loop = None
-        while self.dependents:
-            await self.dependents.popitem()[0]()
+        await self._close()
+
+    async def _close(self) -> None:
+        """Close what lives on the client, the newest first, then the connections: all of them, even if one raises."""
+        if self.dependents:
+            close, _ = self.dependents.popitem()
+            try:
+                closed = close()
+                if inspect.isawaitable(closed):
+                    await closed
+            finally:
+                await self._close()
+            return
         if self._api is not None:
             await self._api.close()
         if self._session is not None:
