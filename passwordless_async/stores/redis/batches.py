@@ -33,6 +33,7 @@ _Command: TypeAlias = "tuple[str | bytes | float, ...]"
 _MAX_COMMANDS = 256  # in a batch: their answers come after the last of them
 _SOON_SECONDS = 0.01
 _KEY_OF_SCRIPT = 3  # the place of its first key among the words of an EVAL
+_MAX_LINKS = 8  # of an error and those that it came of, which may name each other
 _ERROR_NUMBER = re.compile(r"\[Errno ([0-9]{1,5})\]")
 _CLOSED = "the store was closed"
 _LATE = "the store does not answer in time"
@@ -148,10 +149,8 @@ class Batches:
                 await self._exchange(batch)
         except TimeoutError:
             problem = _LATE
-        except (ResponseError, AuthenticationError) as error:
-            problem = f"the store refuses ({type(error).__name__})"
         except Exception as error:  # noqa: BLE001 - the client raises many kinds, and each caller needs an answer
-            problem = f"the store does not answer ({type(error).__name__}{_reason_of(error, handled)})"
+            problem = _problem_of(error, handled)
         finally:
             for request in batch:
                 request.fail(problem)
@@ -250,21 +249,36 @@ async def _by_connection(redis: Redis, commands: list[_Command]) -> list[Any]:
     return answers
 
 
-def _reason_of(error: BaseException, handled: BaseException | None) -> str:
-    """Return why there is no connection, after a colon, or nothing. A message may hold what was sent: none goes on.
+def _problem_of(error: BaseException, handled: BaseException | None) -> str:
+    """Return what is wrong, by an error and those that it came of. A message may hold what was sent: none goes on.
 
     ``handled`` is what the caller was handling when it asked: Python makes it the context of an error without one.
     """
-    cause = error.__cause__ or error.__context__
-    if cause is None or cause is handled:
-        return ""
-    if isinstance(cause, ssl.SSLError):
-        return ": the TLS handshake failed"
-    if isinstance(cause, socket.gaierror):
-        return ": the host is unknown"
+    name, link = type(error).__name__, error
+    for _ in range(_MAX_LINKS):
+        if isinstance(link, ResponseError | AuthenticationError):
+            return f"the store refuses ({type(link).__name__})"
+        reason = _reason_of(link)
+        if reason is not None:
+            return f"the store does not answer ({name}: {reason})"
+        before = link.__cause__ or link.__context__
+        if before is None or before is handled:
+            break
+        link = before
+    return f"the store does not answer ({name})"
+
+
+def _reason_of(error: BaseException) -> str | None:
+    """Return why there is no connection, if this error says so."""
+    if isinstance(error, ssl.SSLError):
+        return "the TLS handshake failed"
+    # No DNS name can be made of the host. Python 3.13 names the encoding; for another one, it is about what was sent.
+    is_no_name = isinstance(error, UnicodeError) and getattr(error, "encoding", "idna") == "idna"
+    if is_no_name or isinstance(error, socket.gaierror):
+        return "the host is unknown"
     # A host with several addresses, as localhost often has: asyncio joins the errors in a text, without a number.
-    number = _ERROR_NUMBER.search(f"[Errno {cause.errno}] {cause}") if isinstance(cause, OSError) else None
-    return _reason_of(cause, handled) if number is None else f": {os.strerror(int(number[1]))}"
+    number = _ERROR_NUMBER.search(f"[Errno {error.errno}] {error}") if isinstance(error, OSError) else None
+    return None if number is None else os.strerror(int(number[1]))
 
 
 def _lacking(acknowledged: object, replicas: int) -> str | None:

@@ -505,10 +505,13 @@ async def test_a_wrong_password_is_told_from_no_answer(redis_server: Any) -> Non
             OSError("Multiple exceptions: [Errno 111] Connect call failed ('::1', 6379, 0, 0), [Errno 111] Connect …"),
             "ConnectionError: Connection refused",
         ),
+        (UnicodeError("label empty or too long"), "ConnectionError: the host is unknown"),
+        (UnicodeEncodeError("idna", "a..example", 2, 3, "label empty"), "ConnectionError: the host is unknown"),
+        (UnicodeEncodeError("utf-8", "what was sent", 0, 1, "surrogates not allowed"), "ConnectionError"),
         (OSError("what was sent"), "ConnectionError"),
         (ValueError("what was sent"), "ConnectionError"),
     ],
-    ids=["refused", "unknown", "tls", "two addresses", "unnumbered", "other"],
+    ids=["refused", "unknown", "tls", "two addresses", "no name", "no name in 3.13", "text", "unnumbered", "other"],
 )
 async def test_no_connection_names_its_reason(monkeypatch: pytest.MonkeyPatch, cause: Exception, said: str) -> None:
     """The operator learns what to check. A text that may hold what was sent is left out."""
@@ -529,6 +532,33 @@ async def test_a_cluster_that_is_not_there_names_the_reason() -> None:
     async with RedisStore("redis+cluster://127.0.0.1:1", keys=RING) as store:
         with pytest.raises(StoreUnavailable, match=r"\(RedisClusterException: Connection refused\)$"):
             await store.nonce("origin")
+
+
+@pytest.mark.parametrize(
+    ("credentials", "said"),
+    [("guest:wrong@", "AuthenticationError"), ("", "ResponseError")],
+    ids=["wrong password", "no cluster"],
+)
+async def test_a_cluster_that_refuses_is_told_from_no_answer(redis_server: Any, credentials: str, said: str) -> None:
+    """Its client raises an error of its own from the refusal: of the password, or of a command for clusters."""
+    redis_server.ask("ACL", "SETUSER", "guest", "on", ">right", "~*", "+@all")
+    async with RedisStore(redis_server.url.replace("redis://", f"redis+cluster://{credentials}"), keys=RING) as store:
+        with pytest.raises(StoreUnavailable, match=rf"^the store refuses \({said}\)$"):
+            await store.nonce("origin")
+
+
+async def test_errors_that_name_each_other_have_no_reason(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The search for the reason ends."""
+
+    async def fail() -> None:
+        error, other = RedisConnectionError("what was sent"), ValueError("what was sent")
+        error.__cause__, other.__cause__ = other, error
+        raise error
+
+    client = Redis()
+    monkeypatch.setattr(client.connection_pool, "get_connection", fail)
+    with pytest.raises(StoreUnavailable, match=r"^the store does not answer \(ConnectionError\)$"):
+        await Batches(client, timeout=PATIENCE).ask("GET", "key")
 
 
 async def test_what_the_caller_was_handling_is_no_reason(monkeypatch: pytest.MonkeyPatch) -> None:
