@@ -27,6 +27,7 @@ CROSS_CUTTING = {
     "docs/test_figures.py": "figures that several pages have",
     "docs/test_compared.py": "the page that compares gateways, and the tests that it names",
     "docs/test_redis_page.py": "the settings of the how-to page about Redis",
+    "docs/test_unreachable_stores.py": "the guides of the frameworks, while the store is unreachable",
     "docs/test_pages.py": "the site: its code, files and commands",
     "test_packaging.py": "what is released, and the workflows that release it",
     "test_readme.py": "the README: its examples and links",
