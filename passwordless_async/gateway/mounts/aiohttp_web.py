@@ -35,7 +35,6 @@ if TYPE_CHECKING:
 _BELOW = "/{below}"
 _POLL_SECONDS = 0.5  # between two checks whether the browser is connected
 _HEARTBEAT_SECONDS = 30.0  # between two pings of a WebSocket
-_MAX_MESSAGE = 64 << 20  # bytes; each upstream has a bound below it
 _ANYTHING = r"/{below:[\s\S]*}"
 
 
@@ -147,6 +146,8 @@ async def _connect(
     proxy: ProxyHandler, shutdown: Shutdown, request: web.Request, proxied: ProxiedRequest
 ) -> web.StreamResponse:
     socket = _Socket(request, shutdown.begun)
+    if not socket.response.can_prepare(request):
+        return _refusal(request)
     refusal = await proxy.connect(proxied, socket)
     return socket.response if refusal is None else await _write(request, refusal)
 
@@ -230,9 +231,11 @@ class _Socket:
         self._shutdown = shutdown
         self.response = web.WebSocketResponse()
 
-    async def accept(self, protocol: str | None) -> None:
+    async def accept(self, protocol: str | None, at_most: int) -> None:
         self.response = web.WebSocketResponse(
-            protocols=() if protocol is None else (protocol,), heartbeat=_HEARTBEAT_SECONDS, max_msg_size=_MAX_MESSAGE
+            protocols=() if protocol is None else (protocol,),
+            heartbeat=_HEARTBEAT_SECONDS,
+            max_msg_size=at_most + 1,  # aiohttp refuses a message of that size
         )
         await self.response.prepare(self._request)
 

@@ -247,7 +247,8 @@ class _Socket:
     _receive: Receive
     _send: Send
 
-    async def accept(self, protocol: str | None) -> None:
+    async def accept(self, protocol: str | None, at_most: int) -> None:
+        del at_most  # only a server's own setting bounds what it collects
         await self._send({"type": "websocket.accept", "subprotocol": protocol})
 
     async def until_ending(self) -> None:

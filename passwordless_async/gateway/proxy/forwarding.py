@@ -152,7 +152,7 @@ class Forwarding:
             release = pool.socket_traffic.enter(session)
             try:
                 async with self._socket(pool, request, api.middleware) as socket:
-                    await browser.accept(socket.protocol)
+                    await browser.accept(socket.protocol, upstream.max_message_bytes)
                     ended = asyncio.Event()
                     watch = SessionWatch(self._client, session, ended.set)
                     watch.begin()
@@ -253,7 +253,7 @@ class Forwarding:
                         protocols=[name for name in request.protocols if _PROTOCOL.fullmatch(name)],
                         timeout=aiohttp.ClientWSTimeout(ws_close=_CLOSE_SECONDS),
                         heartbeat=_HEARTBEAT_SECONDS,
-                        max_msg_size=upstream.max_message_bytes,
+                        max_msg_size=upstream.max_message_bytes + 1,  # aiohttp refuses a message of that size
                     )
             except _FAILURES as error:
                 failure = Failure.of(error)

@@ -61,8 +61,8 @@ class BrowserSocket(Protocol):
     async def until_ending(self) -> None:
         """Return when the server ends: the WebSocket is then closed with "going away"."""
 
-    async def accept(self, protocol: str | None) -> None:
-        """Complete the handshake, with the chosen subprotocol."""
+    async def accept(self, protocol: str | None, at_most: int) -> None:
+        """Complete the handshake, with the chosen subprotocol; a message over ``at_most`` bytes is not collected."""
 
     async def receive(self) -> str | bytes:
         """Return the next message; raises :class:`SocketClosed`. Cancelling it loses nothing."""

@@ -8,7 +8,9 @@ from typing import TYPE_CHECKING
 import aiohttp
 import pytest
 from aiohttp import WSMsgType, web
+from yarl import URL
 
+from helpers import upstreams
 from helpers.clients import until
 from helpers.upstreams import READ, http_of
 
@@ -57,6 +59,39 @@ async def test_a_message_that_is_too_large(serve_front: Serve) -> None:
         await ws.send_bytes(b"x" * 101)
         message = await ws.receive()
         assert (message.type, message.data) == (WSMsgType.CLOSE, 1009)
+
+
+_HANDSHAKE = "Connection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\n"
+_KEY = "Sec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\r\n"
+
+
+async def _handshake(front: Front, fields: str) -> tuple[asyncio.StreamReader, asyncio.StreamWriter, bytes]:
+    """Ask for a WebSocket, byte by byte; return the status line too."""
+    url, browser = URL(front.url("/socket")), await front.logged_in()
+    reader, writer = await asyncio.open_connection(url.host, url.port)
+    cookie = f"Cookie: session={browser.cookie('session')}\r\n"
+    writer.write(f"GET {url.path} HTTP/1.1\r\nHost: x\r\nX-CSRF: 1\r\n{cookie}{fields}\r\n".encode())
+    return reader, writer, (await reader.readuntil(b"\r\n\r\n")).partition(b"\r\n")[0]
+
+
+async def test_a_message_that_is_too_large_takes_no_memory() -> None:
+    """The WebSocket ends before all of the message is there: nothing collects the rest."""
+    async with upstreams.opened("aiohttp", upstream={"max_message_bytes": 100}) as front:
+        reader, writer, status = await _handshake(front, _HANDSHAKE + _KEY)
+        for opcode in (2, 0):  # 60 bytes each, and neither is the last
+            writer.write(bytes([opcode, 0x80 | 60]) + bytes(4) + b"x" * 60)
+        async with asyncio.timeout(20):
+            closed = await reader.read(4)
+        writer.close()
+    assert (status, closed) == (b"HTTP/1.1 101 Switching Protocols", b"\x88\x02\x03\xf1")  # 1009
+
+
+async def test_a_malformed_handshake() -> None:
+    """It is refused before the upstream is asked."""
+    async with upstreams.opened("aiohttp") as front:
+        _, writer, status = await _handshake(front, _HANDSHAKE)
+        writer.close()
+        assert (status, front.api.seen) == (b"HTTP/1.1 400 Bad Request", [])
 
 
 async def test_websockets_that_are_refused(front: Front) -> None:
