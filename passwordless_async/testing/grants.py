@@ -119,7 +119,7 @@ def _by_code(
         if user is None:
             raise RequestRefused(refusals.DATABASE_CODE)
         _present_guarded(state, user, present)
-        state.users.add(user, database=database)
+        state.users.note_login(user, database=database)
         _check_blocked(state, user)
         client_id, scope, audience = request.client.client_id, request.scope, request.audience
         return state.mfa.demand(Grant(user, client_id, scope, audience, key=key, database=database))

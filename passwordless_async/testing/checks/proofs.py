@@ -25,6 +25,7 @@ from joserfc.errors import JoseError
 from joserfc.jwk import ECKey
 
 from passwordless_async._common import clock as _clock
+from passwordless_async._common.bounded import Bounded
 from passwordless_async.testing.checks.compact import read_compact
 from passwordless_async.testing.refusals import UNAVAILABLE, RequestRefused
 
@@ -58,6 +59,7 @@ _HOST = re.compile(r"\[[0-9a-f:.]+\]|[a-z0-9._~!$&'()*+,;=-]+")
 _ESCAPE = re.compile(r"%([0-9A-Fa-f]{2})")
 _UNRESERVED = re.compile(r"[A-Za-z0-9\-._~]")
 _MAX_JTIS = 200_000
+_MAX_KEYS = 200_000  # that are told from new ones; the least recently used goes first
 _PUBLIC = ("crv", "kty", "x", "y")
 _PRIVATE = frozenset(("d", "p", "q", "dp", "dq", "qi", "oth", "k"))
 
@@ -139,7 +141,7 @@ class ProofChecker:
     _stats: TenantStats
     _second_opinion: SecondOpinion
     _seen: SeenJtis = attrs.field(factory=SeenJtis, init=False)
-    _keys: set[str] = attrs.field(factory=set, init=False, repr=False)
+    _keys: Bounded[str, None] = attrs.field(factory=lambda: Bounded(_MAX_KEYS), init=False, repr=False)
 
     def check(self, headers: CIMultiDictProxy[str], target: ProofTarget) -> CheckedProof | None:
         """Return the proof of a request, or None without one; or raise ``ProofRefused`` or ``NonceNeeded``."""
@@ -154,8 +156,8 @@ class ProofChecker:
             raise
         self._second_opinion.compare(proof.thumbprint, proof.thumbprint, headers, target, now)
         self._stats.proofs_accepted += 1
-        self._keys.add(proof.thumbprint)
-        self._stats.distinct_keys = len(self._keys)
+        self._stats.distinct_keys += proof.thumbprint not in self._keys
+        self._keys[proof.thumbprint] = None
         return proof
 
     def _check(self, values: list[str], target: ProofTarget, now: float) -> CheckedProof:

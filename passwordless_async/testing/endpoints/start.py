@@ -211,7 +211,7 @@ def follow(request: TenantRequest) -> web.Response:
     if not alive or account.blocked:
         refusal = refusals.USER_BLOCKED if alive else refusals.CODE_EXPIRED
         return _redirect(authorization, {"error": "unauthorized", "error_description": refusal.description})
-    state.users.add(authorization.user)
+    state.users.note_login(authorization.user)
     code = state.authorization_codes.issue(attrs.evolve(authorization, auth_time=state.clock.wall()))
     return _redirect(authorization, {"code": code})
 

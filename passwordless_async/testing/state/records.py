@@ -40,12 +40,12 @@ class TenantStats:
         codes_refused: Of these, the wrong, expired and exhausted ones.
         presented_again: Codes and other secrets that a grant spends, presented again although they may be spent: the
             response before was lost, or was neither a 429 nor a refusal of the proof, the client, the form or a
-            refresh. A second use of a refresh token that does not rotate counts as well.
+            refresh. A second use of a refresh token that does not rotate counts as well. The last 200,000 are watched.
         nonce_challenges: Nonce challenges sent, those of faults included.
         proofs_accepted: Proofs that passed every check; each has another ``jti``.
         proofs_refused: Proofs that failed one, challenges not counted.
         replays_refused: Of these, the ones that were seen before.
-        distinct_keys: Keys that signed an accepted proof.
+        distinct_keys: Keys that signed an accepted proof. One that comes back after 200,000 others counts again.
         tokens_issued: Access tokens issued.
         tokens_bound: Of these, the ones bound to a key.
         refresh_rotations: Refresh tokens that were replaced.
@@ -267,7 +267,7 @@ class Presentations:
     """
 
     _stats: TenantStats
-    _may_be_spent: Bounded[tuple[str, ...], bool] = attrs.field(
+    _may_be_spent: Bounded[tuple[str, ...], None] = attrs.field(
         factory=lambda: Bounded(_MAX_GRANTS), init=False, repr=False
     )
 
@@ -279,9 +279,9 @@ class Presentations:
             return None
         user = next((parameters[name] for name in _USERS if parameters.get(name)), "").casefold()
         grant = (parameters.get("grant_type", ""), user, secret)
-        if self._may_be_spent.get(grant):
+        if grant in self._may_be_spent:
             self._stats.presented_again += 1
-        self._may_be_spent[grant] = True
+        self._may_be_spent[grant] = None
         return grant
 
     def note_issued(self, user: User, code: str) -> None:
@@ -290,4 +290,4 @@ class Presentations:
 
     def note_unspent(self, grant: tuple[str, ...]) -> None:
         """Note that the response to a request has spent no secret."""
-        self._may_be_spent[grant] = False
+        self._may_be_spent.pop(grant, None)

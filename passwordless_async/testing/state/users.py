@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 OTP, SMS, VOICE, EMAIL, PUSH, RECOVERY = "otp", "sms", "voice", "email", "push", "recovery-code"
 BY_CODE = (SMS, VOICE, EMAIL)  # out of band; the user types the code that was sent (binding_method "prompt")
 KINDS = (OTP, *BY_CODE, PUSH, RECOVERY)
-_MAX_ACCOUNTS = 200_000  # the least recently used goes first
+_MAX_LOGGED_IN = 200_000  # users whom no test added; the least recently used goes first
 _MAX_FAILING = 100_000  # users with wrong codes in a row; the least recent goes first
 _SECRET_BYTES = 20  # RFC 4226 §4: "We RECOMMEND a shared secret length of 160 bits"
 _TOTP_DIGITS = 6
@@ -204,10 +204,12 @@ class Account:
 class Users:
     """The accounts: users who logged in once, or were added by a test.
 
-    Of more than 200,000, the least recently used one is forgotten: a tenant in use for days does not grow.
+    Whom a test added is never forgotten. Of more than 200,000 others, the least recently used one is, with the factors
+    that it enrolled: a tenant in use for days does not grow.
     """
 
-    _accounts: Bounded[User, Account] = attrs.field(factory=lambda: Bounded(_MAX_ACCOUNTS), init=False, repr=False)
+    _added: dict[User, Account] = attrs.field(factory=dict, init=False, repr=False)
+    _logged_in: Bounded[User, Account] = attrs.field(factory=lambda: Bounded(_MAX_LOGGED_IN), init=False, repr=False)
     _failures: Bounded[User, int] = attrs.field(factory=lambda: Bounded(_MAX_FAILING), init=False, repr=False)
 
     def add(
@@ -234,10 +236,18 @@ class Users:
         user = User.of(who)
         fixed = {} if otp_secret is None else {OTP: _base32(otp_secret)}
         factors = [_factor(kind, user, fixed.get(kind)) for kind in _check.texts("mfa", mfa)]
-        account = self._accounts[user] = self.account(user)
+        account = self._added[user] = self.account(user)
+        self._logged_in.pop(user, None)
         account.factors += factors
         account.blocked = account.blocked or blocked
         account.database = account.database or database
+
+    def note_login(self, user: User, *, database: bool = False) -> None:
+        """Note that a user has logged in, perhaps by a database connection: from now on the user is known."""
+        account = self.account(user)
+        account.database = account.database or database
+        if user not in self._added:
+            self._logged_in[user] = account
 
     def block(self, who: HasUsername) -> None:
         """Block a user: each login from now on is refused with 401 "user is blocked"."""
@@ -250,7 +260,7 @@ class Users:
 
     def account(self, user: User) -> Account:
         """Return a user's account; an empty one for an unknown user."""
-        return self._accounts.get(user, Account())
+        return self._known(user) or Account()
 
     def failures(self, user: User) -> int:
         """Return how many codes in a row were wrong."""
@@ -265,7 +275,10 @@ class Users:
         self._failures.pop(user, None)
 
     def __contains__(self, user: User) -> bool:
-        return user in self._accounts
+        return self._known(user) is not None
+
+    def _known(self, user: User) -> Account | None:
+        return self._added.get(user) or self._logged_in.get(user)
 
 
 def _factor(kind: str, user: User, secret: bytes | None) -> Factor:

@@ -14,6 +14,7 @@ from joserfc import jws, jwt
 from joserfc.jwk import ECKey, OctKey, RSAKey
 
 from passwordless_async.dpop.server import uri
+from passwordless_async.testing.checks import proofs
 from passwordless_async.testing.checks.proofs import SeenJtis, normalised
 from passwordless_async.testing.refusals import RequestRefused
 
@@ -189,6 +190,19 @@ async def test_the_same_jti_of_another_key(warm: Wire) -> None:
     await warm.start()
     assert (await warm.exchange(proof=warm.proof(jti="once"))).status == 200
     assert warm.tenant.stats.distinct_keys == 2
+
+
+async def test_keys_are_counted_without_remembering_each(wire_for: Opener, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A tenant that runs for days does not grow with the keys: one that comes back after many others counts again."""
+    monkeypatch.setattr(proofs, "_MAX_KEYS", 2)
+    wire = await wire_for()
+    await wire.exchange(otp="000")  # learns a nonce
+    keys = [ECKey.generate_key("P-256") for _ in range(3)]
+    counts = []
+    for wire.key in (*keys, keys[1], keys[2], keys[0]):
+        await wire.exchange(otp="000", proof=wire.proof())
+        counts.append(wire.tenant.stats.distinct_keys)
+    assert counts == [1, 2, 3, 3, 3, 4]
 
 
 async def test_unknown_parameters_and_claims_pass(warm: Wire) -> None:

@@ -134,7 +134,7 @@ def test_a_lost_response_counts() -> None:
 
 
 def test_the_newest_secrets_are_watched(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Their number is bounded, whatever the responses: a tenant that runs for days watches those of its last hours."""
+    """Their number is bounded: a tenant that runs for days watches those of its last hours, and no unspent ones."""
     monkeypatch.setattr(records, "_MAX_GRANTS", 2)
     stats = TenantStats()
     presentations = Presentations(stats)
@@ -143,9 +143,10 @@ def test_the_newest_secrets_are_watched(monkeypatch: pytest.MonkeyPatch) -> None
         presentations.note_request(body)
     presentations.note_request(bodies[2])
     assert stats.presented_again == 1
+    assert len(presentations._may_be_spent) == 2
     for body in bodies:
         presentations.note_unspent(present(presentations.note_request(body)))
-    assert len(presentations._may_be_spent) == 2
+    assert len(presentations._may_be_spent) == 0
 
 
 @pytest.mark.parametrize("change", [{"otp": "654321"}, {"username": "bob@example.com"}, {"grant_type": "mfa"}])

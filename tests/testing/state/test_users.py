@@ -105,12 +105,29 @@ def test_wrong_codes_of_a_bounded_number_of_users_are_counted(monkeypatch: pytes
     assert [users.failures(user) for user in crowd] == [2, 0, 1, 1]
 
 
-def test_a_bounded_number_of_users_is_known(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The one that was used least recently makes room, whatever is known of the others."""
-    monkeypatch.setattr(users_module, "_MAX_ACCOUNTS", 3)
-    users, crowd = Users(), [Email(f"user{number}@example.com") for number in range(4)]
-    for who in (*crowd[:3], crowd[0], crowd[3]):
-        users.add(who, mfa=["otp"])
+def test_a_bounded_number_of_users_who_logged_in_is_known(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The one that was used least recently makes room; to be looked for is a use."""
+    monkeypatch.setattr(users_module, "_MAX_LOGGED_IN", 3)
+    users, crowd = Users(), [User("email", f"user{number}@example.com") for number in range(5)]
+    for user in (*crowd[:3], crowd[0], crowd[3]):
+        users.note_login(user)
+    assert crowd[2] in users
+    users.note_login(crowd[4])
 
-    assert [User.of(who) in users for who in crowd] == [True, False, True, True]
-    assert [len(users.account(User.of(who)).factors) for who in crowd] == [2, 0, 1, 1]
+    assert [user in users for user in crowd] == [False, False, True, True, True]
+
+
+def test_no_login_of_others_makes_the_tenant_forget_whom_a_test_added(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A blocked user stays blocked, and a second factor stays one."""
+    monkeypatch.setattr(users_module, "_MAX_LOGGED_IN", 1)
+    users, ada = Users(), User.of(ADA)
+    users.note_login(ada, database=True)
+    users.add(ADA, mfa=["otp"], blocked=True)
+    for number in range(3):
+        users.add(Email(f"user{number}@example.com"), mfa=["otp"])
+        users.note_login(User("email", f"other{number}@example.com"))
+    users.note_login(ada)
+
+    account = users.account(ada)
+    assert (account.database, account.blocked, account.enrolled) == (True, True, True)
+    assert all(User("email", f"user{number}@example.com") in users for number in range(3))
