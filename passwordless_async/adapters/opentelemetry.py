@@ -8,16 +8,7 @@
     async with PasswordlessClient("acme.eu.auth0.com", "client-id", on_event=OpenTelemetry()) as client:
         ...
 
-To use another hook too, call both:
-
-.. code-block:: python
-
-    telemetry = OpenTelemetry()
-
-
-    def on_event(event: Event) -> None:
-        telemetry(event)
-        log.debug("%s", event)
+To use another function too, pass a list: ``on_event=[OpenTelemetry(), log_event]``.
 
 Spans: each transmission has one of kind CLIENT, by the stable HTTP conventions. Its parent is the current span of
 the client's caller. It ends when the body of the response has been read. Its name is the method, as the

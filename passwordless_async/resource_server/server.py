@@ -199,8 +199,8 @@ class ResourceServer:
     ) -> Authorized:
         """Check a request, and spend its proof.
 
-        Pass scopes, permissions and classes as an iterable of strings, or as one string separated by spaces; a comma is
-        part of a name (RFC 6749 §3.3).
+        Pass scopes, permissions and classes as an iterable of strings, or as one string separated by spaces. A name in
+        an iterable may have a comma (RFC 6749 §3.3); one string with a comma is refused.
 
         Args:
             method: The request's method, in its original case.
