@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING
 import aiohttp
 
 from passwordless_async._common import clock as _clock
+from passwordless_async.auth0.tokens import owner_of
 from passwordless_async.errors import UseDPoPNonce
 from passwordless_async.gateway.demands import demands_of, is_in_vain
 from passwordless_async.gateway.proxy import fields
@@ -114,7 +115,7 @@ class Forwarding:
         session = self._session_of(request)
         async with self._client.sessions.api(session, origins=[upstream.origin]) as api:
             pool.setup.require_scopes(api.tokens.scope or "", self._settings.scope)
-            release = pool.traffic.enter(session)
+            release = pool.traffic.enter(session, owner_of(api.tokens))
             try:
                 response = await self._send(pool, request, framing, api)
                 pool.setup.note_token(response.status, api.tokens.access_token, self._settings.audience)
@@ -149,7 +150,7 @@ class Forwarding:
         session = self._session_of(request)
         async with self._client.sessions.api(session, origins=[upstream.origin]) as api:
             pool.setup.require_scopes(api.tokens.scope or "", self._settings.scope)
-            release = pool.socket_traffic.enter(session)
+            release = pool.socket_traffic.enter(session, owner_of(api.tokens))
             try:
                 async with self._socket(pool, request, api.middleware) as socket:
                     await browser.accept(socket.protocol, upstream.max_message_bytes)

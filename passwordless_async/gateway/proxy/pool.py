@@ -29,6 +29,12 @@ if TYPE_CHECKING:
 
 _TRUSTED_SECONDS = 10.0  # after an accepted call, for which a long body is sent without a pause
 _WAITING = 2  # calls that may wait for a connection, for each connection
+_USERS = 2  # whose sessions together can use all connections; one cannot, unless a single session can
+
+
+def _traffic(upstream: Upstream, connections: int, *, waiting: int = 0) -> Traffic:
+    per_session = upstream.max_per_session
+    return Traffic(connections * (1 + waiting), per_session, max(per_session, connections // _USERS))
 
 
 class UpstreamPool:
@@ -36,8 +42,8 @@ class UpstreamPool:
 
     def __init__(self, upstream: Upstream) -> None:
         self.upstream = upstream
-        self.traffic: Traffic = Traffic(upstream.max_connections * (1 + _WAITING), upstream.max_per_session)
-        self.socket_traffic: Traffic = Traffic(upstream.max_sockets, upstream.max_per_session)
+        self.traffic: Traffic = _traffic(upstream, upstream.max_connections, waiting=_WAITING)
+        self.socket_traffic: Traffic = _traffic(upstream, upstream.max_sockets)
         self.failures: FailureLog = FailureLog(upstream)
         self.setup: SetupLog = SetupLog(upstream)
         self._accepted_at = -_TRUSTED_SECONDS

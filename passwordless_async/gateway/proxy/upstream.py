@@ -87,7 +87,8 @@ class Upstream:
         max_message_bytes: The maximum size of a WebSocket message, in both directions.
         max_connections: The maximum number of connections to the service. Further calls wait for one, up to
             ``timeout``; twice as many may wait, and more get a 503.
-        max_per_session: The maximum number of simultaneous calls of one session, including WebSockets; more get a 429.
+        max_per_session: The maximum number of simultaneous calls of one session, and of WebSockets; more get a 429.
+            All sessions of a user together may have half of ``max_connections`` or ``max_sockets``, if that is more.
         max_sockets: The maximum number of WebSockets to the service; more get a 503.
 
     Raises:
