@@ -23,7 +23,7 @@ import sys
 from typing import Any, TypeAlias
 
 import attrs
-from redis.asyncio import Redis, RedisCluster
+from redis.asyncio import Redis, RedisCluster, SSLConnection
 from redis.exceptions import AuthenticationError, ResponseError
 
 from passwordless_async.errors import StoreUnavailable
@@ -55,6 +55,21 @@ class _Request:
             self.fail(lacking)
         elif not self.answer.done():
             self.answer.set_result(answer)
+
+
+@attrs.define(eq=False)
+class _Way:
+    """How far a batch has come."""
+
+    is_connected: bool = False  # unknown for a cluster, whose client has a connection for each node
+
+    def late(self, redis: Redis | RedisCluster) -> str:
+        """Return what to say if the time is over."""
+        if self.is_connected or isinstance(redis, RedisCluster):
+            return _LATE
+        # A server without TLS takes the handshake for the beginning of a command, and waits for the rest.
+        is_by_tls = issubclass(redis.connection_pool.connection_class, SSLConnection)
+        return f"{_LATE} (no TLS connection was made: does its port use TLS?)" if is_by_tls else _LATE
 
 
 @attrs.define(eq=False, repr=False)
@@ -143,20 +158,20 @@ class Batches:
 
     async def _send(self, batch: list[_Request]) -> bool:
         """Send commands and settle each; False: the server did not answer in time."""
-        problem, handled = _CLOSED, sys.exception()
+        problem, handled, way, is_late = _CLOSED, sys.exception(), _Way(), False
         try:
             async with asyncio.timeout(self._timeout):
-                await self._exchange(batch)
+                await self._exchange(batch, way)
         except TimeoutError:
-            problem = _LATE
+            problem, is_late = way.late(self._redis), True
         except Exception as error:  # noqa: BLE001 - the client raises many kinds, and each caller needs an answer
             problem = _problem_of(error, handled)
         finally:
             for request in batch:
                 request.fail(problem)
-        return problem is not _LATE
+        return not is_late
 
-    async def _exchange(self, batch: list[_Request]) -> None:
+    async def _exchange(self, batch: list[_Request], way: _Way) -> None:
         commands = [request.command for request in batch]
         if self._replicas:
             # The server stops waiting before this process does, so that there is an answer.
@@ -164,7 +179,7 @@ class Batches:
         if isinstance(self._redis, RedisCluster):
             answers = await _by_pipeline(self._redis, commands)
         else:
-            answers = await _by_connection(self._redis, commands)
+            answers = await _by_connection(self._redis, commands, way)
         lacking = _lacking(answers.pop(), self._replicas) if self._replicas else None
         for request, answer in zip(batch, answers, strict=True):
             request.settle(answer, lacking)
@@ -230,9 +245,10 @@ async def _by_pipeline(redis: RedisCluster, commands: list[_Command]) -> list[An
     return answers
 
 
-async def _by_connection(redis: Redis, commands: list[_Command]) -> list[Any]:
+async def _by_connection(redis: Redis, commands: list[_Command], way: _Way) -> list[Any]:
     # As the client's own pipeline, without what that does for its retries: 5 to 15 % of the CPU of a call.
     connection = await redis.connection_pool.get_connection()  # type: ignore[no-untyped-call]
+    way.is_connected = True
     answers: list[Any] = []
     try:
         await connection.send_packed_command(connection.pack_commands(commands))

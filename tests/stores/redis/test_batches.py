@@ -493,6 +493,18 @@ async def test_a_wrong_password_is_told_from_no_answer(redis_server: Any) -> Non
 
 
 @pytest.mark.parametrize(
+    ("scheme", "said"), [("rediss", r" \(no TLS connection was made: does its port use TLS\?\)$"), ("redis", "$")]
+)
+async def test_a_port_without_tls_is_told_from_a_slow_server(scheme: str, said: str) -> None:
+    """A server that takes the TLS handshake for the beginning of a command answers nothing."""
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        url = f"{scheme}://127.0.0.1:{silent.getsockname()[1]}"
+        async with RedisStore(url, keys=RING, timeout=0.05) as store:
+            with pytest.raises(StoreUnavailable, match=f"^the store does not answer in time{said}"):
+                await store.nonce("origin")
+
+
+@pytest.mark.parametrize(
     ("cause", "said"),
     [
         (ConnectionRefusedError(111, "Connect call failed"), "ConnectionError: Connection refused"),
