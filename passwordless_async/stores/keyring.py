@@ -15,9 +15,10 @@ from typing import TYPE_CHECKING, Self
 
 import attrs
 
+from passwordless_async._common import arguments as _check
 from passwordless_async._common import base64url as _base64url
 from passwordless_async._common import sealing
-from passwordless_async._common.secret import SecretBytes, always_printable, conceal
+from passwordless_async._common.secret import SecretBytes, always_printable, conceal, conceal_bytes
 from passwordless_async.errors import BrokenSeal
 from passwordless_async.stores.key_file import KeyFile
 
@@ -85,7 +86,13 @@ class KeyRing:
         return pseudonym[:_SHARD_CHARACTERS]
 
     def seal(self, content: SecretBytes, bound_to: Mapping[str, str]) -> str:
-        """Seal content, bound to a place: it cannot be unsealed for another place."""
+        """Seal content, bound to a place: it cannot be unsealed for another place.
+
+        Raises:
+            UsageError: The content is not bytes.
+        """
+        content = conceal_bytes(content)
+        _check.instance("content", content, SecretBytes, named="bytes")
         return sealing.seal(content, self._keys[self._newest], bound_to, kid=self._newest)
 
     def unseal(self, sealed: str, bound_to: Mapping[str, str]) -> Unsealed:

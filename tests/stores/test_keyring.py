@@ -8,7 +8,8 @@ from typing import Any
 
 import pytest
 
-from passwordless_async import BrokenSeal, KeyRing
+from helpers.leaks import in_shapes, lines_with, shown
+from passwordless_async import BrokenSeal, KeyRing, UsageError
 from passwordless_async._common import base64url as _base64url
 from passwordless_async._common.secret import SecretBytes
 from passwordless_async.stores.key_file import KeyFile
@@ -19,6 +20,7 @@ FIRST, SECOND, USERS = (_base64url.encode_text(secrets.token_bytes(32)) for _ in
 SHORT = _base64url.encode_text(secrets.token_bytes(31))
 
 
+SECRET = "what-must-not-show"
 CONTENT, PLACE = SecretBytes(b"tokens"), {"sid": "here"}
 
 
@@ -45,3 +47,11 @@ def test_an_added_key_unseals_and_does_not_seal() -> None:
     assert before.unseal(after.seal(CONTENT, PLACE), PLACE).is_stale
     assert after.unseal(before.seal(CONTENT, PLACE), PLACE).is_stale
     assert added == KeyFile.from_json(added.to_json())
+
+
+@pytest.mark.parametrize("given", [each for name, each in in_shapes(SECRET).items() if name != "bytes"])
+def test_what_is_not_bytes_is_refused_and_does_not_show(given: Any) -> None:
+    """A cookie's text must be encoded first. Neither the error nor a local variable of its traceback has it."""
+    with pytest.raises(UsageError, match="^content: must be bytes, not ") as caught:
+        KeyRing(bytes(32), users=bytes(32)).seal(given, {"typ": "cookie"})
+    assert lines_with({SECRET}, shown(caught.value)) == []
