@@ -40,6 +40,11 @@ def instance(argument: str, value: object, kind: type[T], *, named: str) -> T:
     return value
 
 
+def boolean(argument: str, value: object) -> bool:
+    """Return True or False; nothing else, because the text "false" of a setting is true."""
+    return instance(argument, value, bool, named="a bool")
+
+
 def plain_functions(argument: str, given: object) -> tuple[Any, ...]:
     """Return functions that are not awaited, from one, several, or None."""
     alone = () if given is None else (given,)

@@ -47,7 +47,7 @@ def database_request(
         raise UsageError("delivery_method", "must be 'text' for an e-mail")
     members: dict[str, object] = {
         "connection": _check.text("connection", connection, at_most=_MAX_CONNECTION),
-        "allow_signup": bool(allow_signup),
+        "allow_signup": _check.boolean("allow_signup", allow_signup),
         "delivery_method": delivery_method if who.realm == "sms" else None,
         "email" if who.realm == "email" else "phone_number": who.username,
     }

@@ -140,7 +140,7 @@ class PasswordlessClient:
         nonces = NonceCache() if nonces is None else nonces
         application = Application(domain, client_id, client_auth, id_token_algorithms)
         self._tenant = Tenant(application, nonces, clock_skew, dpop=dpop)
-        self._tenant.metadata.wanted = discovery or isinstance(client_auth, TlsClientAuth)
+        self._tenant.metadata.wanted = _check.boolean("discovery", discovery) or isinstance(client_auth, TlsClientAuth)
         _require_values(profile, nonces, lifetimes, on_orphan)
         _require_store(store)
         self._overlap = _overlap(refresh_token_leeway, rotation=refresh_token_rotation)
@@ -639,7 +639,7 @@ class PasswordlessClient:
 def _overlap(leeway: object, *, rotation: object) -> float:
     """Return for how many seconds a refresh token may be sent again after its first use."""
     leeway = _check.at_least_zero("refresh_token_leeway", leeway)
-    return leeway if _check.instance("refresh_token_rotation", rotation, bool, named="a bool") else math.inf
+    return leeway if _check.boolean("refresh_token_rotation", rotation) else math.inf
 
 
 def _require_values(profile: object, nonces: object, lifetimes: object, on_orphan: object) -> None:

@@ -63,7 +63,12 @@ class NonceCache:
     """
 
     _size: int = attrs.field(default=256, validator=lambda _self, _field, value: _check.positive("size", value))
-    per_key: bool = attrs.field(default=False, kw_only=True, on_setattr=attrs.setters.frozen)
+    per_key: bool = attrs.field(
+        default=False,
+        kw_only=True,
+        validator=lambda _self, _field, value: _check.boolean("per_key", value),
+        on_setattr=attrs.setters.frozen,
+    )
     _on_learned: Callable[[str, str, str | None], None] | None = attrs.field(default=None, kw_only=True)
     _listeners: list[Callable[[str, str, str | None], None]] = attrs.field(factory=list, init=False)
     _entries: Bounded[tuple[str, str | None], _Newest] = attrs.field(init=False)

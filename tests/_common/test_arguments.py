@@ -11,9 +11,18 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from passwordless_async import UsageError
+from passwordless_async import (
+    TESTING,
+    DPoPVerifier,
+    Email,
+    MemoryReplayStore,
+    NonceCache,
+    PasswordlessClient,
+    UsageError,
+)
 from passwordless_async._common import arguments as _check
 
+ADA, REPLAY = Email("ada@example.com"), MemoryReplayStore()
 SETTINGS = settings(max_examples=200, deadline=None)
 NOT_VISIBLE = "must be visible ASCII characters, without spaces"
 NOT_PRINTABLE = "must not contain spaces or control characters"
@@ -207,6 +216,40 @@ class _Async:
 
 class _Plain:
     def __call__(self, _event: object) -> None: ...
+
+
+@pytest.mark.parametrize("given", ["false", "", 0, 1, None, []])
+@pytest.mark.parametrize(
+    ("argument", "call"),
+    [
+        ("discovery", lambda given: PasswordlessClient("tenant.example", "client", discovery=given)),
+        ("refresh_token_rotation", lambda given: PasswordlessClient("a.example", "b", refresh_token_rotation=given)),
+        ("per_key", lambda given: NonceCache(per_key=given)),
+        ("require_nonce", lambda given: DPoPVerifier(replay=REPLAY, base_url="https://a.example", require_nonce=given)),
+        ("nonce_time", lambda given: DPoPVerifier(replay=REPLAY, base_url="https://a.example", nonce_time=given)),
+    ],
+)
+def test_what_is_neither_true_nor_false(argument: str, call: Callable[[Any], object], given: Any) -> None:
+    """It is refused by name: the text "false" of an environment variable would mean the opposite."""
+    with pytest.raises(UsageError, match=f"^{argument}: must be a bool, not "):
+        call(given)
+
+
+@pytest.mark.parametrize("given", ["false", "", 0, 1, None, []])
+@pytest.mark.parametrize(
+    ("argument", "call"),
+    [
+        ("allow_signup", lambda client, given: client.start_database(ADA, connection="users", allow_signup=given)),
+        ("by_sid", lambda client, given: client.sessions.login(ADA, "123456", user="ada", by_sid=given)),
+        ("counts_as_use", lambda client, given: client.sessions.get("unknown", counts_as_use=given)),
+        ("revoke", lambda client, given: client.sessions.close("unknown", revoke=given)),
+    ],
+)
+async def test_a_call_with_what_is_neither_true_nor_false(argument: str, call: Any, given: Any) -> None:
+    """Nothing is sent: a user would be signed up, or a session revoked, against the application's will."""
+    async with PasswordlessClient("tenant.invalid", "client", profile=TESTING) as client:
+        with pytest.raises(UsageError, match=f"^{argument}: must be a bool, not "):
+            await call(client, given)
 
 
 @pytest.mark.parametrize(

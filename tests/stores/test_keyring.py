@@ -52,6 +52,6 @@ def test_an_added_key_unseals_and_does_not_seal() -> None:
 @pytest.mark.parametrize("given", [each for name, each in in_shapes(SECRET).items() if name != "bytes"])
 def test_what_is_not_bytes_is_refused_and_does_not_show(given: Any) -> None:
     """A cookie's text must be encoded first. Neither the error nor a local variable of its traceback has it."""
-    with pytest.raises(UsageError, match="^content: must be bytes, not ") as caught:
+    with pytest.raises(UsageError, match=r"^content: must be bytes, not ") as caught:
         KeyRing(bytes(32), users=bytes(32)).seal(given, {"typ": "cookie"})
     assert lines_with({SECRET}, shown(caught.value)) == []

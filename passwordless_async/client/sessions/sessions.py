@@ -273,6 +273,7 @@ class Sessions:
         """
         identifier = conceal(identifier)
         identifier = _checked(identifier)
+        _check.boolean("counts_as_use", counts_as_use)
         return (await self._records.find(identifier, counts_as_use=counts_as_use)).session
 
     async def update(self, identifier: str, *, data: Mapping[str, Any]) -> StoredSession:
@@ -342,6 +343,7 @@ class Sessions:
         """
         identifier = conceal(identifier)
         concealed = _checked(identifier)
+        _check.boolean("revoke", revoke)
         return await self._closings.run(
             (concealed, revoke), lambda departure: self._close(concealed, departure, revoke=revoke)
         )
@@ -534,7 +536,7 @@ def _wanted(user: str | None, data: object, lifetime: float | None, *, by_sid: b
         _checked_user(user)
     if lifetime is not None:
         _check.seconds("lifetime", lifetime)
-    return Wanted(user=user, data=_data(data), lifetime=lifetime, by_sid=by_sid)
+    return Wanted(user=user, data=_data(data), lifetime=lifetime, by_sid=_check.boolean("by_sid", by_sid))
 
 
 def _concealed_data(data: T) -> T:

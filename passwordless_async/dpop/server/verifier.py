@@ -142,14 +142,14 @@ class DPoPVerifier:
         _require_method("replay", replay, "add", named="a ReplayStore")
         if nonces is not None:
             _require_method("nonces", nonces, "check", named="a NonceIssuer")
-        if nonce_time and nonces is None:
+        if _check.boolean("nonce_time", nonce_time) and nonces is None:
             raise UsageError("nonce_time", "needs nonces")
         self._replay = replay
         self._store_clock: Callable[[], float] = getattr(replay, "clock", _clock.now)
         self._bases = uri.base_urls(base_url)
         self._dropped, self._dropped_by_nonce = Dropped(), Dropped()
         self._nonces = nonces
-        self._require_nonce = require_nonce
+        self._require_nonce = _check.boolean("require_nonce", require_nonce)
         self._nonce_time = nonce_time
         self._max_age = _check.at_least_zero("max_age", max_age)
         self._skew = _check.at_least_zero("skew", skew)
