@@ -30,7 +30,7 @@ _SHARD_CHARACTERS = 8  # of a pseudonym: 48 bits, enough to spread users over no
 
 @attrs.frozen
 class Unsealed:
-    """A value that was sealed."""
+    """A value that a key ring has unsealed."""
 
     content: SecretBytes = attrs.field(repr=False)
     header: Mapping[str, str]  # authenticated, with all that the value was bound to

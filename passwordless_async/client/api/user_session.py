@@ -29,7 +29,7 @@ class UserSession:
 
     Its tokens are refreshed 30 seconds before the access token ends, and once when an API answers 401
     ``invalid_token``; ``on_refresh`` gets each new token set exactly once, unless a stored session has it. Without
-    either, nothing is refreshed, because the new refresh token would be lost.
+    ``on_refresh`` and a stored session, nothing is refreshed, because the new refresh token would be lost.
     """
 
     def __init__(
