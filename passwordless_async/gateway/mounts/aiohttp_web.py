@@ -145,9 +145,10 @@ def _proxied_request(request: web.Request, mount: str, target: tuple[str, str]) 
 async def _connect(
     proxy: ProxyHandler, shutdown: Shutdown, request: web.Request, proxied: ProxiedRequest
 ) -> web.StreamResponse:
-    socket = _Socket(request, shutdown.begun)
-    if not socket.response.can_prepare(request):
+    # With the protocols, or aiohttp logs that it would choose none.
+    if not web.WebSocketResponse(protocols=proxied.protocols).can_prepare(request):
         return _refusal(request)
+    socket = _Socket(request, shutdown.begun)
     refusal = await proxy.connect(proxied, socket)
     return socket.response if refusal is None else await _write(request, refusal)
 

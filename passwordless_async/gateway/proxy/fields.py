@@ -131,7 +131,7 @@ _RESPONSE_VALUE = re.compile(r"[^\x00-\x08\x0a-\x1f\x7f\ud800-\udfff]*")
 _TRACE = re.compile(r"(?!ff)[0-9a-f]{2}-(?!0{32})[0-9a-f]{32}-(?!0{16})[0-9a-f]{16}-[0-9a-f]{2}")
 # ``private`` with names of fields lets a shared cache store the rest (RFC 9111 §5.2.2.7).
 _SHARED = re.compile(r"(?i)(?:^|,)[ \t]*(?:(?:public|private|no-store|must-revalidate)[ \t]*(?:,|\Z)|s-maxage[ \t]*=)")
-_QUOTED = re.compile(r'"(?:[^"\\]|\\.)*(?:"|\Z)')
+_QUOTED = re.compile(r'"(?:[^"\\]|\\.)*(?:"|\\?\Z)')  # it may lack its end
 _SCHEMES = frozenset({"dpop", "bearer"})
 _IPV6 = 6
 

@@ -159,6 +159,7 @@ def test_cookies_of_an_upstream() -> None:
         ('private="x-a", max-age=60', "private"),
         ('max-age=60, ext="a, public"', "private"),
         ("max-age=60, public-ish", "private"),
+        ('max-age=60, ext="a, public, \\', "private"),
     ],
 )
 def test_shared_caches(control: str | None, added: str | None) -> None:
