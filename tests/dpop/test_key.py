@@ -270,6 +270,14 @@ def test_other_keys_refused(private_key: object) -> None:
     assert refusal(DPoPKey, private_key) == ("private_key", "private_key: must be a P-256 private key")
 
 
+def test_a_private_key_of_another_class_is_used_whatever_its_repr_is() -> None:
+    """Such as a class of the application's own, whose key is elsewhere."""
+    key, abstract = ec.generate_private_key(ec.SECP256R1()), ec.EllipticCurvePrivateKey.__abstractmethods__
+    members = {"curve": key.curve, "public_key": lambda _: key.public_key(), "__repr__": lambda _: "a key elsewhere"}
+    elsewhere: Any = type("KeyElsewhere", (ec.EllipticCurvePrivateKey,), {**dict.fromkeys(abstract), **members})()
+    assert DPoPKey(elsewhere).thumbprint == DPoPKey(key).thumbprint
+
+
 def test_the_thumbprint_is_that_of_the_public_members() -> None:
     """RFC 7638 §3: SHA-256 over the required members in lexicographic order, without white space."""
     public = KEY.to_jwk()
