@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 import attrs
 
+from passwordless_async._common import arguments as _check
 from passwordless_async.adapters._hosts import NamedHosts
 from passwordless_async.dpop.server.verifier import DPoPVerifier
 from passwordless_async.errors import UsageError
@@ -79,7 +80,7 @@ class Authorizer:
         """Return an authorizer that uses a verifier, and an application's own check of tokens."""
         if token_info is None:
             raise UsageError("token_info", "is needed with a verifier")
-        mode: DPoPMode = "preferred" if allow_bearer else "required"
+        mode: DPoPMode = "preferred" if _check.boolean("allow_bearer", allow_bearer) else "required"
         guards = {base: Guard.of(mode, verifier, realm=base) for base in verifier.base_urls}
         return cls._made(verifier, guards, trusted_proxies, token_info)
 
@@ -174,6 +175,6 @@ def of_either(api: object, token_info: TokenInfo | None, *, allow_bearer: bool, 
         return Authorizer.of_verifier(api, token_info, allow_bearer=allow_bearer, trusted_proxies=trusted_proxies)
     if not isinstance(api, ResourceServer):
         raise UsageError("server", "must be a ResourceServer, or a DPoPVerifier with token_info")
-    if token_info is not None or allow_bearer:
+    if token_info is not None or _check.boolean("allow_bearer", allow_bearer):
         raise UsageError("server", "checks tokens itself: token_info and allow_bearer need a verifier")
     return Authorizer.of_server(api, trusted_proxies=trusted_proxies, requirements={})

@@ -156,7 +156,7 @@ class ClientSecretBasic(_BySecret):
             default they get the secret in the body.
 
     Raises:
-        UsageError: The secret is empty or not printable ASCII.
+        UsageError: The secret is empty or not printable ASCII, or ``json_endpoints`` is no bool.
     """
 
     secret: Secret = attrs.field(repr=redacted)
@@ -164,7 +164,9 @@ class ClientSecretBasic(_BySecret):
 
     def __init__(self, secret: str, *, json_endpoints: bool = False) -> None:
         secret = conceal(secret)
-        self.__attrs_init__(secret=_client_secret(secret), json_endpoints=bool(json_endpoints))
+        self.__attrs_init__(
+            secret=_client_secret(secret), json_endpoints=_check.boolean("json_endpoints", json_endpoints)
+        )
 
     def credentials(self, client_id: str, issuer: str, body: BodyKind) -> Credentials:  # noqa: ARG002 - see ClientAuth
         """Return the ``Authorization`` field, both halves form-encoded (RFC 6749 §2.3.1)."""

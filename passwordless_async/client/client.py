@@ -627,6 +627,7 @@ class PasswordlessClient:
             UsageError: The URL is not absolute, or another reason of :meth:`session`.
             PasswordlessError: The tokens could not be refreshed, or a nonce challenge could not be answered.
             aiohttp.ClientError: The API call failed.
+            TimeoutError: The API did not answer in time: within the client's ``timeout``, or that of the call.
         """
         tokens = hide(tokens)
         return self.session(tokens, origins=[origin_of(url)], on_refresh=on_refresh).request(method, url, **parameters)

@@ -67,7 +67,11 @@ class MfaClient:
         self._associations: SingleFlight[tuple[Any, ...], Association] = SingleFlight(keep=_KEEP_SECONDS)
 
     async def authenticators(self, state: MfaState) -> tuple[Authenticator, ...]:
-        """List the user's factors, in the service's order."""
+        """List the user's factors, in the service's order.
+
+        Args:
+            state: The login.
+        """
         state = hide(state)
         flow.own_state(self._tenant, state)
         return await self._dispatcher.run(_call(state, lambda: flow.authenticators(self._tenant, state)))
@@ -97,6 +101,10 @@ class MfaClient:
 
     async def verify_otp(self, state: MfaState, otp: str) -> MfaTokenSet:
         """Finish the login with the code of an authenticator app.
+
+        Args:
+            state: The login.
+            otp: The code that the user typed.
 
         Returns:
             The tokens, bound to the key of the login; they may be unbound unless ``dpop`` is ``required``.
@@ -166,6 +174,10 @@ class MfaClient:
 
     async def verify_recovery_code(self, state: MfaState, recovery_code: str) -> tuple[MfaTokenSet, Secret | None]:
         """Finish the login with a recovery code. This spends the code.
+
+        Args:
+            state: The login.
+            recovery_code: The code that the user typed.
 
         Returns:
             The tokens, and the user's new recovery code, or None if the service sent none. Show it to the user. If the

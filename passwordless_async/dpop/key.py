@@ -21,6 +21,7 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.asymmetric.utils import Prehashed
 
+from passwordless_async._common import arguments as _check
 from passwordless_async._common.base64url import encode, encode_text
 from passwordless_async._common.secret import Secret, SecretBytes, always_printable, conceal, conceal_bytes
 from passwordless_async.dpop.signature import raw_from_der
@@ -181,9 +182,13 @@ class DPoPKey:
         return cls(private)
 
     def to_jwk(self, *, private: bool = False) -> dict[str, str]:
-        """Export as a JWK: the four public members, and ``d`` if ``private`` is True."""
+        """Export as a JWK: the four public members, and ``d`` if ``private`` is True.
+
+        Raises:
+            UsageError: ``private`` is no bool.
+        """
         jwk = {"crv": "P-256", "kty": "EC", "x": encode_text(self.point[1:33]), "y": encode_text(self.point[33:])}
-        if private:
+        if _check.boolean("private", private):
             jwk["d"] = Secret(encode_text(self.to_bytes()))
         return jwk
 

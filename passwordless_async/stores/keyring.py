@@ -88,8 +88,15 @@ class KeyRing:
     def seal(self, content: SecretBytes, bound_to: Mapping[str, str]) -> str:
         """Seal content, bound to a place: it cannot be unsealed for another place.
 
+        Args:
+            content: What to seal.
+            bound_to: The place: anyone who has the sealed text can read it, and :meth:`unseal` needs it.
+
+        Returns:
+            The sealed text: a JWE in compact form.
+
         Raises:
-            UsageError: The content is not bytes.
+            UsageError: The content is not bytes, or is too large.
         """
         content = conceal_bytes(content)
         _check.instance("content", content, SecretBytes, named="bytes")

@@ -13,6 +13,8 @@ from hypothesis import strategies as st
 
 from passwordless_async import (
     TESTING,
+    ClientSecretBasic,
+    DPoPKey,
     DPoPVerifier,
     Email,
     MemoryReplayStore,
@@ -21,8 +23,12 @@ from passwordless_async import (
     UsageError,
 )
 from passwordless_async._common import arguments as _check
+from passwordless_async.adapters.aiohttp_web import dpop_middleware
+from passwordless_async.adapters.asgi import DPoPASGIMiddleware
 
 ADA, REPLAY = Email("ada@example.com"), MemoryReplayStore()
+_APP: Any = None
+VERIFIER: Any = DPoPVerifier(replay=REPLAY, base_url="https://a.example")
 SETTINGS = settings(max_examples=200, deadline=None)
 NOT_VISIBLE = "must be visible ASCII characters, without spaces"
 NOT_PRINTABLE = "must not contain spaces or control characters"
@@ -227,6 +233,10 @@ class _Plain:
         ("per_key", lambda given: NonceCache(per_key=given)),
         ("require_nonce", lambda given: DPoPVerifier(replay=REPLAY, base_url="https://a.example", require_nonce=given)),
         ("nonce_time", lambda given: DPoPVerifier(replay=REPLAY, base_url="https://a.example", nonce_time=given)),
+        ("allow_bearer", lambda given: dpop_middleware(VERIFIER, print, allow_bearer=given)),
+        ("allow_bearer", lambda given: DPoPASGIMiddleware(_APP, VERIFIER, print, allow_bearer=given)),
+        ("private", lambda given: DPoPKey.generate().to_jwk(private=given)),
+        ("json_endpoints", lambda given: ClientSecretBasic("secret", json_endpoints=given)),
     ],
 )
 def test_what_is_neither_true_nor_false(argument: str, call: Callable[[Any], object], given: Any) -> None:

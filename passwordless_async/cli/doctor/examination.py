@@ -23,10 +23,10 @@ from passwordless_async.cli.doctor.findings import (
     Finding,
     Status,
     failed,
-    is_particular,
     not_checked,
     shortened,
 )
+from passwordless_async.cli.terminal.failure import is_particular
 from passwordless_async.client.traffic.transport import Transport
 from passwordless_async.errors import PasswordlessError, TransportError
 

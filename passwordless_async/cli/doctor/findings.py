@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import attrs
 
 from passwordless_async import errors
+from passwordless_async.cli.terminal.failure import advice_by_options, is_particular
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -90,12 +91,7 @@ def advice(error: PasswordlessError) -> str:
         return "Wait a while, then try again."
     if isinstance(error, errors.OutcomeUnknown | errors.NotSent) and not is_particular(error):
         return "Check the network and try again later."
-    return error.advice
-
-
-def is_particular(error: PasswordlessError) -> bool:
-    """Return whether an error's advice is for this case, not for all of its kind."""
-    return error.advice != type(error).advice
+    return advice_by_options(error)
 
 
 def shortened(value: object) -> str:

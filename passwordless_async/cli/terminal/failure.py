@@ -95,6 +95,14 @@ def _advice(error: PasswordlessError) -> str:
     if isinstance(error, RateLimited):
         wait = "a while" if error.retry_after is None else f"{math.ceil(error.retry_after)} s"
         return f"Wait {wait}, then try again."
-    # Advice of its own is for this case, not for all of its kind.
-    is_general = error.advice == type(error).advice
-    return _ADVICE.get(type(error), error.advice) if is_general else error.advice
+    return advice_by_options(error)
+
+
+def advice_by_options(error: PasswordlessError) -> str:
+    """Return the advice about an error, with options in place of the library's arguments."""
+    return error.advice if is_particular(error) else _ADVICE.get(type(error), error.advice)
+
+
+def is_particular(error: PasswordlessError) -> bool:
+    """Return whether an error's advice is for this case, not for all of its kind."""
+    return error.advice != type(error).advice

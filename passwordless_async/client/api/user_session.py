@@ -84,6 +84,7 @@ class UserSession:
             InvalidRefreshToken: The session has ended at the service.
             PasswordlessError: The tokens could not be refreshed, or a nonce challenge could not be answered.
             aiohttp.ClientError: The call itself failed.
+            TimeoutError: The API did not answer in time: within the client's ``timeout``, or that of the call.
         """
         async with self._http().request(method, url, middlewares=[self._middleware], **parameters) as response:
             yield response

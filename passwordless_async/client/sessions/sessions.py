@@ -181,6 +181,7 @@ class Sessions:
             StoreError: A store in memory is full.
         """
         tokens, data = hide(tokens), _concealed_data(data)
+        _check.instance("tokens", tokens, TokenSet, named="a TokenSet")
         wanted = _wanted(user, data, lifetime, by_sid=by_sid)
         new = self._records.new(tokens, _user_of(tokens, user), wanted)
         await self._records.keep(new)
@@ -215,9 +216,9 @@ class Sessions:
             UsageError, KeyMissing, StoreError: As for :meth:`open`.
         """
         tokens, data, who = hide(tokens), _concealed_data(data), hide(who)
-        wanted = _wanted(user, data, lifetime, by_sid=by_sid)
         _check.instance("tokens", tokens, TokenSet, named="a TokenSet")
         who = None if who is None else recipient(who)
+        wanted = _wanted(user, data, lifetime, by_sid=by_sid)
         session = await self._openings.keep(Opening(who, tokens), lambda tokens: _user_of(tokens, user), wanted)
         self._refreshes.note_stored(session.tokens, session.id)
         return session
@@ -309,6 +310,9 @@ class Sessions:
 
         So do sessions that were opened with the tokens of one login.
 
+        Args:
+            identifier: The session.
+
         Raises:
             InvalidSession: The session is unknown, has ended or was closed.
             BrokenSeal: As for :meth:`get`.
@@ -367,6 +371,9 @@ class Sessions:
     async def close_all(self, user: str) -> int:
         """End all sessions of a user, without revoking their tokens at the service.
 
+        Args:
+            user: The user, as for :meth:`open`; without it, the ``sub`` of the ID token.
+
         Returns:
             The number of sessions. A session that is opened at the same moment may stay.
         """
@@ -377,6 +384,10 @@ class Sessions:
 
         Simultaneous logins may all call it: the newest sessions stay, in any order of the calls. Sessions that cannot
         be unsealed count and stay, because during a key rotation they may be the newest.
+
+        Args:
+            user: As for :meth:`close_all`.
+            number: How many sessions stay, at least one.
 
         Returns:
             As :meth:`log_out`.
@@ -424,6 +435,10 @@ class Sessions:
         """End one session of a user by its public name, as :meth:`list` returns it; False if there is none.
 
         Its tokens are not revoked at the service.
+
+        Args:
+            user: As for :meth:`close_all`.
+            name: The ``name`` of a :class:`~passwordless_async.SessionInfo`. Another user's ends nothing.
         """
         name = _check.instance("name", name, str, named="a str, such as a SessionInfo's name")
         return bool(await self._close_at(await self._named(user, [name])))
@@ -432,6 +447,10 @@ class Sessions:
         """End a user's sessions by their public names, as :meth:`list` returns them, and revoke their tokens.
 
         Each session is closed before its refresh token is revoked. A cancellation does not stop the revocation.
+
+        Args:
+            user: As for :meth:`close_all`.
+            names: As for :meth:`close_named`, one or several.
 
         Returns:
             The names of the sessions that existed, each with the error of its revocation. None: the token was revoked,
@@ -472,6 +491,9 @@ class Sessions:
 
         A session that cannot be unsealed, because its key is not on the ring or it was changed, is listed without its
         sealed times.
+
+        Args:
+            user: As for :meth:`close_all`.
 
         Returns:
             The public information about each: the oldest first, and those that cannot be unsealed last.
@@ -564,7 +586,6 @@ def _merged(data: Mapping[str, object], changes: Mapping[str, object]) -> Secret
 
 
 def _user_of(tokens: TokenSet, user: str | None) -> str:
-    _check.instance("tokens", tokens, TokenSet, named="a TokenSet")
     if user is None and tokens.claims is not None:
         user = tokens.claims.get("sub")
     if user is None:

@@ -58,7 +58,7 @@ class _Request:
 
 
 @attrs.define(eq=False)
-class _Way:
+class _Progress:
     """How far a batch has come."""
 
     is_connected: bool = False  # unknown for a cluster, whose client has a connection for each node
@@ -158,12 +158,12 @@ class Batches:
 
     async def _send(self, batch: list[_Request]) -> bool:
         """Send commands and settle each; False: the server did not answer in time."""
-        problem, handled, way, is_late = _CLOSED, sys.exception(), _Way(), False
+        problem, handled, progress, is_late = _CLOSED, sys.exception(), _Progress(), False
         try:
             async with asyncio.timeout(self._timeout):
-                await self._exchange(batch, way)
+                await self._exchange(batch, progress)
         except TimeoutError:
-            problem, is_late = way.late(self._redis), True
+            problem, is_late = progress.late(self._redis), True
         except Exception as error:  # noqa: BLE001 - the client raises many kinds, and each caller needs an answer
             problem = _problem_of(error, handled)
         finally:
@@ -171,7 +171,7 @@ class Batches:
                 request.fail(problem)
         return not is_late
 
-    async def _exchange(self, batch: list[_Request], way: _Way) -> None:
+    async def _exchange(self, batch: list[_Request], progress: _Progress) -> None:
         commands = [request.command for request in batch]
         if self._replicas:
             # The server stops waiting before this process does, so that there is an answer.
@@ -179,7 +179,7 @@ class Batches:
         if isinstance(self._redis, RedisCluster):
             answers = await _by_pipeline(self._redis, commands)
         else:
-            answers = await _by_connection(self._redis, commands, way)
+            answers = await _by_connection(self._redis, commands, progress)
         lacking = _lacking(answers.pop(), self._replicas) if self._replicas else None
         for request, answer in zip(batch, answers, strict=True):
             request.settle(answer, lacking)
@@ -245,10 +245,10 @@ async def _by_pipeline(redis: RedisCluster, commands: list[_Command]) -> list[An
     return answers
 
 
-async def _by_connection(redis: Redis, commands: list[_Command], way: _Way) -> list[Any]:
+async def _by_connection(redis: Redis, commands: list[_Command], progress: _Progress) -> list[Any]:
     # As the client's own pipeline, without what that does for its retries: 5 to 15 % of the CPU of a call.
     connection = await redis.connection_pool.get_connection()  # type: ignore[no-untyped-call]
-    way.is_connected = True
+    progress.is_connected = True
     answers: list[Any] = []
     try:
         await connection.send_packed_command(connection.pack_commands(commands))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from passwordless_async.cli.doctor.findings import Finding, Status, Verdict, advice, failed, not_checked, shortened
-from passwordless_async.errors import NotSent, RateLimited, WrongCode
+from passwordless_async.errors import InvalidTarget, NotSent, RateLimited, WrongCode
 
 
 def test_only_a_failed_check_fails() -> None:
@@ -41,6 +41,7 @@ def test_advice_is_for_a_person_at_a_terminal() -> None:
     assert advice(RateLimited(status=429, error="too_many_requests")) == "Wait a while, then try again."
     assert advice(NotSent("no route")) == "Check the network and try again later."
     assert advice(wrong) == wrong.advice
+    assert advice(InvalidTarget(status=400, error="invalid_target")).startswith("Check --audience: ")
 
 
 def test_long_values_are_shortened() -> None:

@@ -608,6 +608,15 @@ async def test_the_first_wrong_argument_is_named(argument: str, wrong: dict[str,
     assert refused.value.argument == argument
 
 
+async def test_the_tokens_are_named_before_what_follows_them() -> None:
+    """Tokens of the wrong class, such as a login's code, in a call with another wrong argument."""
+    wrong: Any = "123456"
+    async with PasswordlessClient("tenant.example", "client", profile=TESTING) as client:
+        for call in (client.sessions.open(wrong, user=""), client.sessions.keep(wrong, who=wrong, user="")):
+            with pytest.raises(UsageError, match=r"^tokens: must be a TokenSet, not str$"):
+                await call
+
+
 @pytest.mark.parametrize("lifetime", [0, -1, float("nan"), True, "1"])
 async def test_a_lifetime_is_checked_before_anything_is_sent(lifetime: Any) -> None:
     """Seconds above 0; the code is not spent."""
