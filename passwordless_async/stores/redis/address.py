@@ -103,4 +103,4 @@ def _address(host: Secret) -> tuple[str, int]:
     name, port = _split(host, ":", last=True)
     if not name or not _PORT.fullmatch(port) or not 0 < int(port) <= _MAX_PORT:
         raise UsageError("redis", "each host must have its port: host:port,host:port")
-    return name.removeprefix("[").removesuffix("]"), int(port)
+    return conceal(name.removeprefix("[").removesuffix("]")), int(port)

@@ -7,7 +7,7 @@ import secrets
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 from redis.asyncio import Redis, RedisCluster
 
@@ -141,6 +141,7 @@ PIECES = st.sampled_from(
 )
 
 
+@example(scheme="redis+sentinel", between="://", rest=":1", before=True)
 @given(
     scheme=st.one_of(st.sampled_from(SCHEMES), st.text(max_size=10)),
     between=st.sampled_from(["://", "://ada:", "://:", ":", ""]),
