@@ -89,20 +89,20 @@ class SecretList(list[Any]):
         yield REDACTED
 
 
-def conceal(value: Any) -> Any:  # noqa: ANN401 - an argument, before it is checked
-    """Return a text as a :class:`Secret`, and anything else as :func:`hide` does.
+def conceal(value: Any, *wanted: type) -> Any:  # noqa: ANN401 - an argument, before it is checked
+    """Return a text as a :class:`Secret`, and anything else as :func:`hide` does, with the classes ``wanted``.
 
     A one-time code given as an ``int``, or a client secret given as ``bytes``, is a secret too.
     """
     if isinstance(value, Secret):
         return value
     # By str's own __str__: a subclass that masks itself would send its mask.
-    return Secret(str.__str__(value)) if isinstance(value, str) else hide(value)
+    return Secret(str.__str__(value)) if isinstance(value, str) else hide(value, *wanted)
 
 
-def conceal_bytes(value: Any) -> Any:  # noqa: ANN401 - as conceal()
+def conceal_bytes(value: Any, *wanted: type) -> Any:  # noqa: ANN401 - as conceal()
     """Return bytes as :class:`SecretBytes`, and anything else as :func:`conceal` does."""
-    return SecretBytes(value) if isinstance(value, bytes) else conceal(value)
+    return SecretBytes(value) if isinstance(value, bytes) else conceal(value, *wanted)
 
 
 def conceal_mapping(value: object) -> SecretDict | None:
@@ -125,13 +125,15 @@ class Hidden:
         return REDACTED
 
 
-def hide(value: Any) -> Any:  # noqa: ANN401 - as conceal()
-    """Return an object whose repr has no secret as it is, and anything else as :class:`Hidden`.
+def hide(value: Any, *wanted: type) -> Any:  # noqa: ANN401 - as conceal()
+    """Return an object that may stay in a frame as it is, and anything else as :class:`Hidden`.
 
     Our classes redact their secrets, and the repr of ``object`` has none. That of a private key given as a dict, a
-    cookie's ``Morsel`` or another library's token has them.
+    cookie's ``Morsel`` or another library's token has them. An object of a class in ``wanted`` is what the argument is
+    for, so it stays, even if an application or another library wrote its repr.
     """
-    return value if value is None or _is_discreet(value) else Hidden(type(value).__name__)
+    is_kept = value is None or _is_discreet(value) or isinstance(value, wanted)
+    return value if is_kept else Hidden(type(value).__name__)
 
 
 def _is_discreet(value: object) -> bool:

@@ -135,8 +135,7 @@ class PasswordlessClient:
         clock_skew: float = CLOCK_SKEW,
         dpop: DPoPMode = "required",
     ) -> None:
-        domain, proxy = conceal(domain), conceal(proxy)
-        client_auth = client_auth if isinstance(client_auth, ClientAuth) else hide(client_auth)
+        domain, client_auth, proxy = conceal(domain), hide(client_auth, ClientAuth), conceal(proxy)
         nonces = NonceCache() if nonces is None else nonces
         application = Application(domain, client_id, client_auth, id_token_algorithms)
         self._tenant = Tenant(application, nonces, clock_skew, dpop=dpop)

@@ -55,7 +55,7 @@ class DPoPKey:
     __slots__ = ("_header", "_live", "_point", "_prefix", "_scalar", "_thumbprint")
 
     def __init__(self, private_key: ec.EllipticCurvePrivateKey | bytes) -> None:
-        private_key = private_key if _is_p256(private_key) else conceal_bytes(private_key)
+        private_key = conceal_bytes(private_key, ec.EllipticCurvePrivateKey)
         if not _is_scalar(private_key) and not _is_p256(private_key):
             raise UsageError("private_key", "must be a P-256 private key")
         if isinstance(private_key, bytes):

@@ -9,25 +9,21 @@ Invariants:
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from passwordless_async._common.extras import missing_extra
-from passwordless_async._common.secret import hide
+from passwordless_async._common.secret import conceal, hide
 from passwordless_async.errors import UsageError
 from passwordless_async.stores.keyring import KeyRing
 
 try:
+    from redis.asyncio import Redis, RedisCluster
+
     from passwordless_async.stores.redis.codes import RedisCodes
-    from passwordless_async.stores.redis.connection import concealed_redis
     from passwordless_async.stores.redis.counters import RedisCounters
     from passwordless_async.stores.redis.replay import RedisReplayStore
     from passwordless_async.stores.redis.servers import RedisServers
     from passwordless_async.stores.redis.sessions import RedisSessions
 except ModuleNotFoundError as _missing:
     raise missing_extra("redis", _missing, library="redis") from None
-
-if TYPE_CHECKING:
-    from redis.asyncio import Redis, RedisCluster
 
 __all__ = ["RedisReplayStore", "RedisStore"]
 
@@ -63,9 +59,9 @@ class RedisStore(RedisSessions, RedisCodes, RedisServers, RedisCounters):
         timeout: float = 2.0,
         replicas: int = 0,
     ) -> None:
-        redis = concealed_redis(redis)
+        redis = concealed = conceal(redis, Redis, RedisCluster)
         keys = hide(keys)
-        super().__init__(redis, prefix=prefix, timeout=timeout, replicas=replicas)
+        super().__init__(concealed, prefix=prefix, timeout=timeout, replicas=replicas)
         if not isinstance(keys, KeyRing):
             raise UsageError("keys", "must be a KeyRing: nothing is kept that is not sealed")
         self.keys = keys

@@ -11,7 +11,7 @@ import attrs
 from redis.asyncio import Redis, RedisCluster
 
 from passwordless_async._common import arguments as _check
-from passwordless_async._common.secret import Secret, always_printable, conceal
+from passwordless_async._common.secret import Secret, always_printable
 from passwordless_async.errors import StoreUnavailable, UsageError
 from passwordless_async.stores.redis.address import connect
 from passwordless_async.stores.redis.batches import Batches, ClusterBatches
@@ -111,12 +111,6 @@ class _Connected:
     batches: Batches | ClusterBatches
     durable: Batches | ClusterBatches  # for commands that must survive a fail-over
     own: tuple[Any, ...]  # the clients to close
-
-
-def concealed_redis(redis: object) -> Secret | Redis | RedisCluster:
-    """Return a client as it is, a URL as a secret, and anything else as :func:`conceal` does."""
-    concealed: Any = redis if isinstance(redis, Redis | RedisCluster) else conceal(redis)
-    return concealed  # type: ignore[no-any-return] # what is neither is refused when it connects
 
 
 def _connected(redis: Secret | Redis | RedisCluster, timeout: float, replicas: int) -> _Connected:

@@ -12,17 +12,18 @@ from __future__ import annotations
 import hashlib
 from typing import TYPE_CHECKING
 
+from redis.asyncio import Redis, RedisCluster
+
 from passwordless_async._common import arguments as _check
 from passwordless_async._common import clock as _clock
 from passwordless_async._common.base64url import encode_text
+from passwordless_async._common.secret import conceal
 from passwordless_async.dpop.server.replay import owner_of
 from passwordless_async.errors import StoreError
-from passwordless_async.stores.redis.connection import OnRedis, concealed_redis, milliseconds, number
+from passwordless_async.stores.redis.connection import OnRedis, milliseconds, number
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-
-    from redis.asyncio import Redis, RedisCluster
 
 _MEMBER = 22  # characters of base64url: 132 bits of the hash
 _MARGIN = 1.0  # seconds that a proof is kept longer than asked for: two clocks do not run alike
@@ -65,9 +66,9 @@ class RedisReplayStore(OnRedis):
         replicas: int = 0,
         max_per_key: int = 100_000,
     ) -> None:
-        redis = concealed_redis(redis)
+        redis = concealed = conceal(redis, Redis, RedisCluster)
         self._max_per_key = _check.positive("max_per_key", max_per_key)
-        super().__init__(redis, prefix=prefix, timeout=timeout, replicas=replicas)
+        super().__init__(concealed, prefix=prefix, timeout=timeout, replicas=replicas)
         self.clock: Callable[[], float] = _clock.steady()
 
     async def add(self, key: str, expires_at: float, *, owner: str | None = None) -> bool:
