@@ -55,8 +55,10 @@ def has_only(value: str, schemes: Collection[str]) -> bool:
     Other readers may find challenges behind a violation of the grammar, or behind the part of a long field that is read
     here.
     """
-    challenges, is_whole = _parse_field(value[: _MAX_HEADER + 1])
-    return is_whole and len(value) <= _MAX_HEADER and all(challenge.scheme in schemes for challenge in challenges)
+    if len(value) > _MAX_HEADER:
+        return False
+    challenges, is_whole = _parse_field(value)
+    return is_whole and all(challenge.scheme in schemes for challenge in challenges)
 
 
 def challenges_of(response: HttpResponse) -> list[Challenge]:

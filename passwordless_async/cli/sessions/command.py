@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, TypeVar
 import attrs
 import click
 
+from passwordless_async._common import arguments as _check
 from passwordless_async._common.secret import Secret, conceal, redacted
 from passwordless_async.cli.options import application_options, with_options
 from passwordless_async.cli.sessions.keys import make_keys, read
@@ -151,7 +152,7 @@ def _of_a_user(command: Callable[..., None]) -> Callable[..., None]:
         context = click.get_current_context()
         if context.args:
             raise click.UsageError("Too many arguments: give USER, and the rest as options.", context)
-        if any("\ud800" <= character <= "\udfff" for character in user):
+        if not _check.is_encodable(user):
             raise click.BadParameter("must be text", context, param_hint="USER")
         with one_line():
             file = read(keys)

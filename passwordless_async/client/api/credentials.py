@@ -82,7 +82,7 @@ class Authorization(Secret):
 
 
 def concealed_tokens(tokens: TokenSet | TokenSource) -> TokenSet | TokenSource:
-    """Return a source of tokens, whose class may be the caller's, as it is; anything else as :func:`hide` does."""
+    """Return a source of tokens, of any class of the caller's, as it is; anything else as :func:`hide` does."""
     if isinstance(getattr(tokens, "tokens", None), TokenSet):
         return tokens
     concealed: TokenSet = hide(tokens)  # or a stand-in, which is refused

@@ -11,13 +11,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import attrs
 
 from passwordless_async._common import arguments as _check
-from passwordless_async._common.secret import (
-    Secret,
-    SecretDict,
-    conceal,
-    conceal_mapping,
-    hide,
-)
+from passwordless_async._common.secret import Secret, SecretDict, conceal, conceal_mapping, hide
 from passwordless_async.auth0.identity import Login, recipient
 from passwordless_async.auth0.tokens import TokenSet
 from passwordless_async.client.sessions.opening import Opening, Openings

@@ -36,7 +36,7 @@ if TYPE_CHECKING:
     from passwordless_async.client.profile import Profile
 
 _BUCKETS = 10  # parts of the window that are forgotten one by one
-_MAX_USERS = 10_000  # whose calls to one endpoint failed within its window; the one who failed longest ago is forgotten
+_MAX_USERS = 10_000  # with failed calls to one endpoint within its window; the one who failed longest ago is forgotten
 _MAX_CIRCUITS = 64  # endpoints and channels; an application has about ten, and the oldest is forgotten
 
 

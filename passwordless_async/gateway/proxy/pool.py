@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
 _TRUSTED_SECONDS = 10.0  # after an accepted call, for which a long body is sent without a pause
 _WAITING = 2  # calls that may wait for a connection, for each connection
-_USERS = 2  # whose sessions together can use all connections; one cannot, unless a single session can
+_USERS = 2  # that can together use all connections; one user cannot, unless a single session can
 
 
 def _traffic(upstream: Upstream, connections: int, *, waiting: int = 0) -> Traffic:

@@ -61,7 +61,7 @@ class _Request:
 class _Progress:
     """How far a batch has come."""
 
-    is_connected: bool = False  # unknown for a cluster, whose client has a connection for each node
+    is_connected: bool = False  # unknown for a cluster: its client has a connection for each node
 
     def late(self, redis: Redis | RedisCluster) -> str:
         """Return what to say if the time is over."""
